@@ -1,0 +1,39 @@
+# Thin names for what people and CI run. `make` lists them.
+IN_ENV := scripts/in_env
+PYTHON_FILES := espnet_ros test launch scripts/relocate_cmake.py setup.py
+# What runs on a robot stays within this Python.
+ROBOT_PYTHON := 3.8
+
+.PHONY: help setup demo test lint format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## .venv/ with pinned packages and the messages built into install/; seconds when nothing changed
+	@scripts/setup
+
+demo: setup ## drive through a made-up street, or IMAGES=, VIDEO= or BAG=; and SEED=, WEIGHTS=, LABELS=, BACKEND=, RATE=, LIMIT=
+	@$(IN_ENV) espnet_ros demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(LABELS),--labels "$(LABELS)") \
+	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(BAG),--bag "$(BAG)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+	  $(if $(BACKEND),--backend $(BACKEND)) $(if $(RATE),--rate $(RATE)) $(if $(LIMIT),--limit $(LIMIT)) \
+	  $(if $(SEED),--seed $(SEED))
+
+test: setup ## everything; TESTS= chooses files
+	@$(IN_ENV) python -m pytest $(TESTS)
+
+lint: setup ## ruff, mypy strict, spelling, and Python $(ROBOT_PYTHON) syntax for what runs on a robot
+	@$(IN_ENV) ruff check $(PYTHON_FILES)
+	@$(IN_ENV) ruff format --check $(PYTHON_FILES)
+	@$(IN_ENV) mypy
+	@$(IN_ENV) codespell
+	@$(IN_ENV) vermin --target=$(ROBOT_PYTHON)- --no-tips --violations espnet_ros launch setup.py
+
+format: setup ## rewrite the layout of the code
+	@$(IN_ENV) ruff check --fix $(PYTHON_FILES)
+	@$(IN_ENV) ruff format $(PYTHON_FILES)
+
+bench: setup ## our engines beside the published pipeline, for alpha 3, 5, 8
+	@$(IN_ENV) espnet_ros benchmark $(if $(IMAGES),--images "$(IMAGES)")
+
+clean: ## remove what setup made
+	rm -rf .venv build install log demo_output

@@ -1,0 +1,1 @@
+"""Side-by-side timings of pipelines from image to labels."""

@@ -1,0 +1,82 @@
+"""The command ``espnet_ros``: the only place that prints errors and decides on the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional, Sequence
+
+from espnet_ros import __version__
+from espnet_ros.commands import bag, benchmark, demo, evaluate, segment, synthetic, train, weights
+from espnet_ros.errors import EspnetError
+
+COMMANDS = (demo, segment, evaluate, benchmark, bag, synthetic, train, weights)
+"""Modules of the subcommands, in the order of the help text."""
+
+_EXIT_ERROR = 1
+_EXIT_INTERRUPTED = 128 + signal.SIGINT
+_EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came. It unwinds as Ctrl-C does, so that what was started is stopped."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: arguments without the program's name; None for those of the process.
+
+    Returns:
+        Exit code: 0 done, 1 an ``EspnetError`` (one line on stderr), 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    """
+    try:
+        args = build_parser().parse_args(argv)
+        with _terminating_as_interrupt():
+            return int(args.run(args))
+    except SystemExit as exit_request:  # argparse: 0 after --help, 2 after wrong usage
+        return exit_request.code if isinstance(exit_request.code, int) else _EXIT_ERROR
+    except EspnetError as error:
+        print(f"espnet_ros: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _EXIT_ERROR
+    except _Terminated:
+        return _EXIT_TERMINATED
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output is gone, as in `espnet_ros weights list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_ERROR
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="espnet_ros",
+        description="Semantic segmentation with ESPNet for ROS 2.",
+        epilog="'espnet_ros COMMAND --help' says more, with an example.",
+    )
+    parser.add_argument("--version", action="version", version=f"espnet_ros {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+@contextmanager
+def _terminating_as_interrupt() -> Iterator[None]:
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise _Terminated
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

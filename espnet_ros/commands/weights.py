@@ -1,0 +1,74 @@
+"""``espnet_ros weights``: which published checkpoints there are, and getting them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, List
+
+from espnet_ros.commands.options import add_command
+from espnet_ros.errors import WeightsError
+from espnet_ros.model.checkpoint import Checkpoint, is_family, list_registry, list_weight_names, locate_checkpoint
+from espnet_ros.model.download import find_by_sum
+
+_HEADINGS = ("name", "family", "network", "alpha", "classes", "size", "where")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the subcommand."""
+    parser = add_command(
+        subparsers,
+        "weights",
+        "List the published checkpoints, or get one.",
+        "espnet_ros weights fetch camvid",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch")
+    listing = add_command(
+        actions,
+        "list",
+        "List the published checkpoints: network, alpha, class table, input size, and the file on this machine.",
+        "ESPNET_WEIGHTS_DIR=~/weights espnet_ros weights list",
+    )
+    listing.set_defaults(run=run_list)
+    fetching = add_command(
+        actions,
+        "fetch",
+        "Make sure that a checkpoint, or every checkpoint of a family, is on this machine; print where.",
+        "espnet_ros weights fetch espnet_alpha3_cityscapes",
+    )
+    fetching.add_argument("name", metavar="NAME", help="a family or a name of 'espnet_ros weights list'")
+    fetching.set_defaults(run=run_fetch)
+
+
+def run_list(_args: argparse.Namespace) -> int:
+    """Print the registry as a table."""
+    rows = [_HEADINGS, *(_row(entry) for entry in list_registry())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    return 0
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Locate or download the checkpoints that a name means.
+
+    Raises:
+        WeightsError: the name is unknown, or a download failed.
+    """
+    for entry in _named(args.name):
+        print(f"{entry.name}: {locate_checkpoint(entry, show_progress=True).path}")
+    return 0
+
+
+def _named(name: str) -> List[Checkpoint]:
+    if is_family(name):
+        return [entry for entry in list_registry() if entry.family == name]
+    found = [entry for entry in list_registry() if entry.name == name]
+    if not found:
+        raise WeightsError(f"weights '{name}': not a known name; known are {', '.join(list_weight_names())}")
+    return found
+
+
+def _row(entry: Checkpoint) -> List[str]:
+    path = find_by_sum(entry.sha256)
+    where = "not on this machine" if path is None else str(path)
+    return [entry.name, entry.family, entry.network, str(entry.alpha), entry.classes, str(entry.input_size), where]

@@ -1,0 +1,1 @@
+"""Labels on the ground: camera geometry, per-class grids and what Nav2 takes."""

@@ -1,0 +1,208 @@
+"""Keeps account of a drive: which frames were sent, which were answered, how late and how well."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import cv2
+import numpy as np
+
+from espnet_ros.classes import ClassTable
+from espnet_ros.evaluation.frames import Frame, check_label_ids
+from espnet_ros.evaluation.report import class_iou_by_name, confusion_matrix_for
+from espnet_ros.image_encoding import ColorImage
+from espnet_ros.overlay import blend_overlay
+
+_SAMPLES_AT_MOST = 24
+_SAMPLE_WIDTH = 960
+_RECENT = 15
+
+
+class Answer(NamedTuple):
+    """One answered frame; both in seconds, ``sent`` since the first frame was sent."""
+
+    sent: float
+    latency: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answered frame that the page shows. All images are (h, w, 3) uint8 RGB of one size."""
+
+    name: str
+    latency: float
+    image: np.ndarray
+    overlay: np.ndarray
+    labels: np.ndarray
+    truth: Optional[np.ndarray]
+
+
+@dataclass(frozen=True)
+class DriveReport:
+    """What came out of a drive.
+
+    Attributes:
+        sent, answered: numbers of frames.
+        frame_rate: answers per second between the first and the last one, 0 with fewer than two.
+        answers: of the answered frames, in the order of the answers.
+        class_iou: by class name; empty where the source has no labels.
+        mean_iou: None where the source has no labels.
+        samples: up to 24 answered frames, evenly spread.
+    """
+
+    sent: int
+    answered: int
+    frame_rate: float
+    answers: List[Answer]
+    class_iou: Dict[str, Optional[float]]
+    mean_iou: Optional[float]
+    samples: List[Sample]
+
+    @property
+    def dropped(self) -> int:
+        """Frames without an answer."""
+        return self.sent - self.answered
+
+    def latency(self, percent: float) -> Optional[float]:
+        """That percentile of the latencies, in seconds; None without answers."""
+        values = [answer.latency for answer in self.answers]
+        return float(np.percentile(values, percent)) if values else None
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The numbers, ready for JSON; times in seconds, rates in Hz."""
+        return {
+            "frames_sent": self.sent,
+            "frames_answered": self.answered,
+            "frames_dropped": self.dropped,
+            "frame_rate": self.frame_rate,
+            "latency_p50": self.latency(50),
+            "latency_p95": self.latency(95),
+            "mean_iou": self.mean_iou,
+            "class_iou": self.class_iou,
+        }
+
+
+class DriveRecorder:
+    """Takes note of frames as they are sent and answered. Sending and answering may be in two threads.
+
+    Args:
+        table: class table of the labels.
+        has_labels: whether the frames have true labels.
+    """
+
+    def __init__(self, table: ClassTable, has_labels: bool) -> None:
+        self._table = table
+        self._matrix = confusion_matrix_for(table) if has_labels else None
+        self._lock = threading.Lock()
+        self._waiting: Dict[int, Any] = {}
+        self._sent = 0
+        self._first_sent = 0.0
+        self._answers: List[Answer] = []
+        self._samples: List[Sample] = []
+        self._sample_every = 1
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+        return self._sent
+
+    @property
+    def answered(self) -> int:
+        """Frames answered so far."""
+        return len(self._answers)
+
+    def note_sent(self, frame: Frame, stamp_ns: int, now: float) -> None:
+        """A frame goes out.
+
+        Args:
+            frame: the frame.
+            stamp_ns: stamp that it goes out with, and that its answer will have.
+            now: monotonic time, in seconds.
+
+        Raises:
+            DatasetError: its true labels have an id outside the class table.
+        """
+        if frame.labels is not None:
+            check_label_ids(frame.labels, self._table, frame.name)
+        with self._lock:
+            if not self._sent:
+                self._first_sent = now
+            self._sent += 1
+            self._waiting[stamp_ns] = (frame, now)
+
+    def note_answer(self, stamp_ns: int, labels: np.ndarray, now: float) -> None:
+        """An answer came in; one to a frame that was never sent, or was answered already, is not counted."""
+        with self._lock:
+            frame, sent = self._waiting.pop(stamp_ns, (None, 0.0))
+            if frame is None:
+                return
+            # Answers come in the order of the frames: what is older than this one was dropped.
+            self._waiting = {stamp: entry for stamp, entry in self._waiting.items() if stamp > stamp_ns}
+            answer = Answer(sent - self._first_sent, now - sent)
+            self._answers.append(answer)
+            index = len(self._answers) - 1
+        if self._matrix is not None and frame.labels is not None:
+            self._matrix.add(labels, frame.labels)
+        if index % self._sample_every == 0:
+            self._keep_sample(frame, labels, answer.latency)
+
+    def recent_latency(self) -> Optional[float]:
+        """Median of the last answers' latencies, in seconds; None without answers."""
+        recent = [answer.latency for answer in self._answers[-_RECENT:]]
+        return float(np.median(recent)) if recent else None
+
+    def recent_rate(self) -> float:
+        """Rate of the last answers, in Hz; 0 with fewer than two."""
+        return _rate(self._answers[-_RECENT:])
+
+    def report(self) -> DriveReport:
+        """Account of everything so far."""
+        matrix = self._matrix
+        mean = matrix.mean_iou() if matrix is not None else float("nan")
+        return DriveReport(
+            sent=self._sent,
+            answered=len(self._answers),
+            frame_rate=_rate(self._answers),
+            answers=list(self._answers),
+            class_iou=class_iou_by_name(matrix, self._table) if matrix is not None else {},
+            mean_iou=None if np.isnan(mean) else mean,
+            samples=list(self._samples),
+        )
+
+    def _keep_sample(self, frame: Frame, labels: np.ndarray, latency: float) -> None:
+        """Keep every n-th answer; when there are too many, drop every second one and double n."""
+        if len(self._samples) == _SAMPLES_AT_MOST:
+            self._samples = self._samples[::2]
+            self._sample_every *= 2
+        self._samples.append(_make_sample(frame, labels, latency, self._table))
+
+
+def _make_sample(frame: Frame, labels: np.ndarray, latency: float, table: ClassTable) -> Sample:
+    image = _shrink(frame.image, cv2.INTER_AREA)
+    small = _shrink(labels, cv2.INTER_NEAREST)
+    truth = None if frame.labels is None else table.palette[_shrink(frame.labels, cv2.INTER_NEAREST)]
+    return Sample(
+        name=frame.name,
+        latency=latency,
+        image=np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)),
+        overlay=blend_overlay(ColorImage(image, "bgr"), small, table, 0.5),
+        labels=table.palette[small],
+        truth=truth,
+    )
+
+
+def _shrink(pixels: np.ndarray, interpolation: int) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if width <= _SAMPLE_WIDTH:
+        return pixels
+    size = (_SAMPLE_WIDTH, max(1, round(height * _SAMPLE_WIDTH / width)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=interpolation))
+
+
+def _rate(answers: List[Answer]) -> float:
+    if len(answers) < 2:
+        return 0.0
+    arrivals = [answer.sent + answer.latency for answer in answers]
+    return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])

@@ -1,0 +1,141 @@
+"""The drive that the demo plays when it is given none: through the synthetic street, drawn ahead of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from espnet_ros.classes import FLAT, ClassTable, load_class_table
+from espnet_ros.costmap.camera import CameraModel
+from espnet_ros.costmap.layers import Layer
+from espnet_ros.demo.birdseye import UNSEEN
+from espnet_ros.evaluation.frames import Frame
+from espnet_ros.synthetic import Mount, StreetFrame, StreetWorld, SyntheticStreet
+from espnet_ros.types import UNLABELLED
+
+_STREET_TABLE = "camvid"
+_CITYSCAPES_NAMES = {
+    "pavement": "sidewalk",
+    "tree": "vegetation",
+    "sign symbol": "traffic sign",
+    "pedestrian": "person",
+    "bicyclist": "rider",
+}
+
+
+@dataclass(frozen=True)
+class Track:
+    """A camera on its way.
+
+    Attributes:
+        camera: its intrinsics.
+        mount: how it sits on the base.
+        poses: (4, 4) pose of the base in the odometry frame at each frame.
+    """
+
+    camera: CameraModel
+    mount: Mount
+    poses: Sequence[np.ndarray]
+
+    def before(self, index: int, share: float) -> np.ndarray:
+        """(4, 4) pose of the base on its way to a frame: ``share`` 0 is at the frame before it, 1 at the frame."""
+        start, end = self.poses[max(0, index - 1)], self.poses[index]
+        turn, _ = cv2.Rodrigues(start[:3, :3].T @ end[:3, :3])
+        pose = np.eye(4)
+        pose[:3, :3] = start[:3, :3] @ cv2.Rodrigues(turn * share)[0]
+        pose[:3, 3] = (1 - share) * start[:3, 3] + share * end[:3, 3]
+        return pose
+
+    def mount_parameters(self) -> Dict[str, float]:
+        """The mount as parameters of the node."""
+        mount = self.mount
+        return {
+            "camera_x": float(mount.x),
+            "camera_y": float(mount.y),
+            "camera_z": float(mount.height),
+            "camera_roll": float(mount.roll),
+            "camera_pitch": float(mount.pitch),
+            "camera_yaw": float(mount.yaw),
+        }
+
+
+class StreetDrive:
+    """Frames of a drive through the street, drawn before it begins: drawing would take time from the node.
+
+    Args:
+        street: the drive.
+        table: class table of the node; the true labels are told in its ids, 255 where it has no such class.
+        show: wraps the frames while they are drawn, to show how far it is.
+
+    Attributes:
+        name, has_labels: see ``FrameSource``.
+        track: where the camera was.
+        world: the street.
+    """
+
+    def __init__(
+        self,
+        street: SyntheticStreet,
+        table: ClassTable,
+        show: Callable[[Iterable[StreetFrame]], Iterable[StreetFrame]] = iter,
+    ) -> None:
+        self.name = street.name
+        self.has_labels = True
+        self.world = street.world
+        ids = ids_in_table(table)
+        self._frames: List[Frame] = []
+        poses: List[np.ndarray] = []
+        for frame in show(street.frames()):
+            self._frames.append(Frame(f"frame {frame.index}", frame.stamp_ns, frame.image, ids[frame.labels]))
+            poses.append(frame.odom_from_base)
+        self.track = Track(street.camera, street.mount, poses)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See ``FrameSource``."""
+        return iter(self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+
+class StreetTruth:
+    """The street's true costmaps.
+
+    Args:
+        world: the street.
+        layers: of the node.
+        table: of the node.
+    """
+
+    def __init__(self, world: StreetWorld, layers: Sequence[Layer], table: ClassTable) -> None:
+        self._world = world
+        ids = ids_in_table(table)
+        # what stands on the ground is drawn over it
+        order = sorted(enumerate(layers), key=lambda entry: entry[1].kind != FLAT)
+        self._members: List[Tuple[int, List[int]]] = [
+            (index, [street_id for street_id in range(len(ids)) if ids[street_id] in layer.class_ids])
+            for index, layer in order
+        ]
+
+    def cells(self, origin: Tuple[float, float], resolution: float, rows: int, columns: int) -> np.ndarray:
+        """(rows, columns) uint8 index of the true layer, ``UNSEEN`` where the node has none; see ``ClassGrid``."""
+        grids = self._world.class_grids(origin, resolution, rows, columns)
+        cells = np.full((rows, columns), UNSEEN, np.uint8)
+        for index, street_ids in self._members:
+            cells[grids[[street_id for street_id in street_ids if street_id < len(grids)]].any(axis=0)] = index
+        return cells
+
+
+def ids_in_table(table: ClassTable) -> np.ndarray:
+    """(256,) uint8: by class id of the street, the id of the same class in a table; 255 where it has none.
+
+    The street has the classes of CamVid; those of Cityscapes with another name for the same are known too.
+    """
+    ids = np.full(256, UNLABELLED, np.uint8)
+    by_name = {row.name: row.id for row in table.classes}
+    for row in load_class_table(_STREET_TABLE).classes:
+        ids[row.id] = by_name.get(row.name, by_name.get(_CITYSCAPES_NAMES.get(row.name, ""), UNLABELLED))
+    return ids

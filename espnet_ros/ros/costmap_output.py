@@ -1,0 +1,268 @@
+"""Publishes the costmap of one camera, for whom it concerns."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, PointCloud2
+from std_msgs.msg import Header
+
+from espnet_ros.classes import ClassTable
+from espnet_ros.config import NodeConfig
+from espnet_ros.costmap.costmap import Costmap, CostmapSettings
+from espnet_ros.costmap.grid import UNKNOWN, FusionRules
+from espnet_ros.costmap.layers import GroundEvidence, layers_of, no_evidence
+from espnet_ros.errors import CameraError, PoseError
+from espnet_ros.msg import CostmapLayers
+from espnet_ros.ros.camera_calibration import CalibrationInbox
+from espnet_ros.ros.grid_messages import contacts_to_msg, grid_to_msg, layers_to_msg, map_info
+from espnet_ros.ros.poses import PoseSource, make_pose_source, stamp_nanoseconds
+from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
+from espnet_ros.types import Segmentation
+
+_PARAMETERS = tuple(
+    name for name in NodeConfig().as_dict() if name.startswith(("costmap_", "camera_", "pose_", "base_", "ground_"))
+)
+_WARNED_EVERY = 5.0  # s
+_FAREWELL_TIMEOUT = 0.5  # s
+_POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class CostmapHealth(NamedTuple):
+    """How the costmap is.
+
+    Attributes:
+        problem: why the newest image added nothing; "" where it did.
+        cleared: why a cleared grid was published last; "" where the grid is in use.
+        jumps: jumps of the odometry so far.
+        last_jump: what the last one was.
+        updates: images that added something.
+        is_wanted: somebody listens.
+    """
+
+    problem: str
+    cleared: str
+    jumps: int
+    last_jump: str
+    updates: int
+    is_wanted: bool
+
+
+class CostmapOutput:
+    """Grids, layers and contacts of each image, and a cleared grid when they end.
+
+    Images come in the worker's thread, all else in the executor's; a lock keeps them apart.
+
+    Args:
+        node: whose topics they are.
+        config: the parameters.
+        table: classes of the labels.
+
+    Raises:
+        PoseError: the pose source that is asked for is not installed.
+    """
+
+    def __init__(self, node: Node, config: NodeConfig, table: ClassTable) -> None:
+        self._node = node
+        self._config = config
+        self._table = table
+        self._lock = threading.Lock()
+        self._costmap = Costmap(layers_of(table), settings_from(config))
+        self._poses: PoseSource = make_pose_source(node, config)
+        self._calibration = CalibrationInbox()
+        self._is_closed = False
+        self._jumps_seen = 0
+        self._problem = self._cleared = ""
+        self._warned_at: Dict[str, float] = {}
+        self._updates = 0
+        self._updated_at: Optional[float] = None
+        self._info_subscription = node.create_subscription(
+            CameraInfo, "camera_info", self._calibration.take, CAMERA_QOS
+        )
+        create = node.create_publisher
+        self._merged = create(OccupancyGrid, "~/costmap", LATCHED_QOS)
+        self._layers: Dict[int, Any] = {
+            index: create(OccupancyGrid, f"~/costmap/{layer.name}", LATCHED_QOS)
+            for index, layer in enumerate(self._costmap.layers)
+        }
+        self._together = create(CostmapLayers, "~/costmap_layers", LATCHED_QOS)
+        self._points = create(PointCloud2, "~/points", _POINTS_QOS)
+
+    def fits(self, config: NodeConfig, table: ClassTable) -> bool:
+        """Whether another costmap would be the same."""
+        is_same = all(getattr(config, name) == getattr(self._config, name) for name in _PARAMETERS)
+        return is_same and table == self._table
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether ``update`` wants the confidence of the labels."""
+        return self._costmap.needs_confidence
+
+    def is_wanted(self) -> bool:
+        """Whether anybody listens."""
+        return any(publisher.get_subscription_count() > 0 for publisher in self._publishers())
+
+    def update(self, header: Header, segmentation: Segmentation) -> bool:
+        """Add one image and publish what is listened to.
+
+        What keeps an image from adding anything is not raised but kept for ``health``: the label image is out already.
+
+        Returns:
+            Whether the image added anything.
+        """
+        with self._lock:
+            if self._is_closed or segmentation.class_table != self._table:
+                return False
+            try:
+                evidence = self._add(header, segmentation)
+            except (CameraError, PoseError) as error:
+                self._problem = str(error)
+                self._warn(type(error).__name__)
+                return False
+            self._problem = self._cleared = ""
+            self._updates += 1
+            self._updated_at = time.monotonic()
+            self._publish(header, evidence)
+            return True
+
+    def _warn(self, kind: str) -> None:
+        """Log why an image adds nothing, not with each image."""
+        now = time.monotonic()
+        if now - self._warned_at.get(kind, float("-inf")) >= _WARNED_EVERY:
+            self._warned_at[kind] = now
+            self._node.get_logger().warning(f"costmap: {self._problem}")
+
+    def _add(self, header: Header, segmentation: Segmentation) -> GroundEvidence:
+        camera = self._calibration.camera()
+        if self._poses.jumps != self._jumps_seen:
+            self._jumps_seen = self._poses.jumps
+            self._costmap.clear()
+        pose = self._poses.at(header)
+        return self._costmap.update(
+            segmentation.labels,
+            segmentation.confidence,
+            camera,
+            pose.base_from_camera,
+            pose.odom_from_base,
+            stamp_nanoseconds(header),
+        )
+
+    def _publish(self, header: Header, evidence: GroundEvidence) -> None:
+        if self._points.get_subscription_count() > 0:
+            in_base = Header(stamp=header.stamp, frame_id=self._config.base_frame)
+            z = self._config.ground_height + self._config.costmap_min_obstacle_height
+            self._points.publish(contacts_to_msg(in_base, evidence, z))
+        grid = self._costmap.grid
+        self._publish_grids(header, grid.occupancy, grid.merged, everything=False)
+
+    def _publish_grids(self, header: Header, occupancy: Any, merged: Any, everything: bool) -> None:
+        """Publish grids.
+
+        Args:
+            header: has the stamp.
+            occupancy: computes a layer's grid from its index.
+            merged: computes the merged grid.
+            everything: also where nobody listens: late readers get what a topic said last.
+        """
+        in_grid = Header(stamp=header.stamp, frame_id=self._config.costmap_frame)
+        info = map_info(self._costmap.grid, header.stamp)
+        wants_all = everything or self._together.get_subscription_count() > 0
+        cells: Dict[int, np.ndarray] = {}
+        for index, publisher in self._layers.items():
+            is_wanted = everything or publisher.get_subscription_count() > 0
+            if is_wanted or wants_all:
+                cells[index] = occupancy(index)
+            if is_wanted:
+                publisher.publish(grid_to_msg(in_grid, info, cells[index]))
+        wants_merged = everything or self._merged.get_subscription_count() > 0
+        if wants_all or wants_merged:
+            merged_cells = merged()
+            if wants_merged:
+                self._merged.publish(grid_to_msg(in_grid, info, merged_cells))
+            if wants_all:
+                ordered = [cells[index] for index in sorted(cells)]
+                self._together.publish(
+                    layers_to_msg(in_grid, info, self._costmap.layers, ordered, merged_cells, self._table)
+                )
+
+    def clear_if_stale(self) -> bool:
+        """Publish a cleared grid once the last one is older than ``costmap_timeout``; returns whether it did."""
+        updated_at = self._updated_at
+        if updated_at is None or time.monotonic() - updated_at <= self._config.costmap_timeout:
+            return False
+        why = self._problem or "no image was labelled"
+        return self.clear(f"for {self._config.costmap_timeout} s: {why}")
+
+    def clear(self, reason: str) -> bool:
+        """Publish a grid in which nothing is known or costs anything, so that nothing stale blocks a robot's way.
+
+        Returns:
+            Whether there was anything to clear.
+        """
+        with self._lock:
+            if self._updated_at is None or not self._node.context.ok():
+                return False
+            self._updated_at = None
+            self._cleared = f"cleared {reason}"
+            self._costmap.clear()
+            self._publish_empty()
+            return True
+
+    def begin(self) -> None:
+        """Publish grids in which nothing is known, in place of what an earlier costmap may have left behind.
+
+        Nav2 has something to begin with, too: it does not update a static layer that has never had a grid.
+        """
+        with self._lock:
+            self._publish_empty()
+
+    def _publish_empty(self) -> None:
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        shape = self._costmap.grid.rows, self._costmap.grid.columns
+        self._publish_grids(
+            header, lambda _index: np.full(shape, UNKNOWN, np.int8), lambda: np.zeros(shape, np.int8), everything=True
+        )
+        header.frame_id = self._config.base_frame
+        self._points.publish(contacts_to_msg(header, no_evidence(), 0.0))
+
+    def health(self) -> CostmapHealth:
+        """How the costmap is at this moment."""
+        return CostmapHealth(
+            self._problem, self._cleared, self._poses.jumps, self._poses.last_jump, self._updates, self.is_wanted()
+        )
+
+    def close(self) -> None:
+        """Take the topics away."""
+        with self._lock:
+            self._is_closed = True
+            self._poses.close()
+            self._node.destroy_subscription(self._info_subscription)
+            deadline = time.monotonic() + _FAREWELL_TIMEOUT
+            for publisher in self._publishers():
+                # what a publisher has not delivered goes with it, and the last thing it said may be a cleared grid
+                if self._node.context.ok():
+                    publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
+                self._node.destroy_publisher(publisher)
+
+    def _publishers(self) -> List[Any]:
+        return [self._merged, self._together, self._points, *self._layers.values()]
+
+
+def settings_from(config: NodeConfig) -> CostmapSettings:
+    """The costmap that the parameters ask for."""
+    return CostmapSettings(
+        size=(config.costmap_width, config.costmap_height),
+        resolution=config.costmap_resolution,
+        min_range=config.costmap_min_range,
+        max_range=config.costmap_max_range,
+        min_confidence=config.costmap_min_confidence,
+        min_obstacle_height=config.costmap_min_obstacle_height,
+        rules=FusionRules(hit=config.costmap_hit, miss=config.costmap_miss, decay=config.costmap_decay),
+    )

@@ -1,0 +1,168 @@
+"""How the node is: one status for its engine and one for its images, and the same as EngineStatus."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from espnet_ros.engines.base import Engine
+from espnet_ros.msg import EngineStatus
+from espnet_ros.ros.costmap_output import CostmapHealth
+from espnet_ros.ros.worker import Tally
+
+STATE_NAMES = {
+    EngineStatus.NONE: "none",
+    EngineStatus.BUILDING: "building",
+    EngineStatus.ACTIVE: "active",
+    EngineStatus.REPLACING: "replacing",
+    EngineStatus.FAILED: "failed",
+}
+
+
+class NodeHealth(NamedTuple):
+    """What there is to say about the node at one moment.
+
+    Attributes:
+        state: one of the states of EngineStatus.
+        message: the last change, or why the last build failed.
+        engine: the engine in use.
+        is_active: images are being answered.
+        tally: the images since activation.
+        new_refusals, new_failures: images since the last message that could not be used, that the engine failed on.
+        last_refusal, last_failure: the newest of each error's message.
+        image_topic: where the images come from.
+        image_timeout: silence, in seconds, that is worth a warning.
+        costmap: how the costmap is; None before the node is configured.
+    """
+
+    state: int
+    message: str
+    engine: Optional[Engine]
+    is_active: bool
+    tally: Tally
+    new_refusals: int
+    new_failures: int
+    last_refusal: str
+    last_failure: str
+    image_topic: str
+    image_timeout: float
+    costmap: Optional[CostmapHealth] = None
+
+
+def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> DiagnosticArray:
+    """The message for /diagnostics (REP 107).
+
+    Args:
+        health: how the node is.
+        node_name: full name of the node; several nodes share the topic.
+        stamp: now.
+    """
+    array = DiagnosticArray()
+    array.header.stamp = stamp
+    array.status = [_engine_diagnostic(health), _image_diagnostic(health)]
+    if health.costmap is not None:
+        array.status.append(_costmap_diagnostic(health.costmap, health.is_active))
+    for status in array.status:
+        status.name = f"{node_name.lstrip('/')}: {status.name}"
+    return array
+
+
+def _engine_diagnostic(health: NodeHealth) -> DiagnosticStatus:
+    status = DiagnosticStatus(name="engine", level=DiagnosticStatus.OK, message=health.message)
+    if health.state == EngineStatus.FAILED:
+        status.level = DiagnosticStatus.ERROR
+    elif health.new_failures:
+        status.level = DiagnosticStatus.ERROR
+        status.message = f"{health.new_failures} images failed: {health.last_failure}"
+    status.values = [KeyValue(key="state", value=STATE_NAMES[health.state])]
+    engine = health.engine
+    if engine is not None:
+        status.hardware_id = engine.device
+        checkpoint = engine.spec.checkpoint
+        status.values += _key_values(
+            network=checkpoint.network,
+            alpha=str(checkpoint.alpha),
+            weights=checkpoint.name,
+            classes=engine.spec.class_table.name,
+            backend=f"{engine.backend} ({engine.reason})",
+            device=engine.device,
+            precision=engine.precision,
+            input_size=str(engine.spec.input_size),
+        )
+    tally = health.tally
+    status.values += _key_values(
+        inference_time=f"{tally.inference_time * 1e3:.1f} ms",
+        latency_p50=f"{tally.latency_p50 * 1e3:.1f} ms",
+        latency_p95=f"{tally.latency_p95 * 1e3:.1f} ms",
+        failed=str(tally.failed),
+    )
+    return status
+
+
+def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
+    tally = health.tally
+    status = DiagnosticStatus(name="images", level=DiagnosticStatus.OK, hardware_id=health.image_topic)
+    if not health.is_active:
+        status.message = "not active"
+    elif tally.silence > health.image_timeout:
+        status.level = DiagnosticStatus.WARN
+        status.message = f"no image on {health.image_topic} for {tally.silence:.1f} s"
+    elif health.new_refusals:
+        status.level = DiagnosticStatus.WARN
+        status.message = f"{health.new_refusals} images refused: {health.last_refusal}"
+    else:
+        status.message = f"{tally.frame_rate:.1f} images a second answered"
+    status.values = _key_values(
+        received=str(tally.received),
+        answered=str(tally.answered),
+        dropped=str(tally.dropped),
+        refused=str(tally.refused),
+        frame_rate=f"{tally.frame_rate:.1f} Hz",
+    )
+    status.values += [KeyValue(key=f"dropped, {k}", value=str(v)) for k, v in sorted(tally.drop_reasons.items())]
+    status.values += [KeyValue(key=f"refused, {k}", value=str(v)) for k, v in sorted(tally.refused_kinds.items())]
+    return status
+
+
+def _costmap_diagnostic(costmap: CostmapHealth, is_active: bool) -> DiagnosticStatus:
+    status = DiagnosticStatus(name="costmap", level=DiagnosticStatus.OK)
+    if costmap.is_wanted and is_active and costmap.problem:
+        status.level = DiagnosticStatus.WARN
+        status.message = costmap.problem
+    elif costmap.cleared:
+        status.level = DiagnosticStatus.WARN if is_active else DiagnosticStatus.OK
+        status.message = costmap.cleared
+    elif not costmap.is_wanted:
+        status.message = "nobody listens"
+    else:
+        status.message = f"{costmap.updates} images added"
+    status.values = _key_values(
+        updates=str(costmap.updates), pose_jumps=str(costmap.jumps), last_pose_jump=costmap.last_jump or "none"
+    )
+    return status
+
+
+def _key_values(**texts: str) -> List[KeyValue]:
+    return [KeyValue(key=key, value=text) for key, text in texts.items()]
+
+
+def engine_status(health: NodeHealth, stamp: Time) -> EngineStatus:
+    """The message for ``~/engine_status``."""
+    status = EngineStatus(state=health.state, message=health.message)
+    status.header.stamp = stamp
+    engine, tally = health.engine, health.tally
+    if engine is not None:
+        checkpoint = engine.spec.checkpoint
+        status.network, status.alpha = checkpoint.network, checkpoint.alpha
+        status.weights, status.weights_sha256 = checkpoint.name, checkpoint.sha256
+        status.class_table = engine.spec.class_table.name
+        status.backend, status.device, status.precision = engine.backend, engine.device, engine.precision
+        status.reason = engine.reason
+        status.input_height, status.input_width = engine.spec.input_size
+    status.received, status.answered, status.dropped = tally.received, tally.answered, tally.dropped
+    status.refused, status.failed = tally.refused, tally.failed
+    status.frame_rate, status.inference_time = tally.frame_rate, tally.inference_time
+    status.latency_p50, status.latency_p95 = tally.latency_p50, tally.latency_p95
+    return status

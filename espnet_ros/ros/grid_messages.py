@@ -1,0 +1,131 @@
+"""Grids and contacts as messages."""
+
+from __future__ import annotations
+
+from array import array
+from typing import List, Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import MapMetaData, OccupancyGrid
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from espnet_ros.classes import FLAT, ClassTable
+from espnet_ros.costmap.costmap import Costmap
+from espnet_ros.costmap.grid import RollingGrid
+from espnet_ros.costmap.layers import GroundEvidence, Layer
+from espnet_ros.costmap.pose import NANOSECONDS
+from espnet_ros.msg import ClassLayer, CostmapLayers
+
+_POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "class_id", "confidence"],
+        "formats": ["<f4", "<f4", "<f4", "u1", "u1"],
+        "offsets": [0, 4, 8, 12, 13],
+        "itemsize": 16,
+    }
+)
+_FIELDS = (
+    ("x", 0, PointField.FLOAT32),
+    ("y", 4, PointField.FLOAT32),
+    ("z", 8, PointField.FLOAT32),
+    ("class_id", 12, PointField.UINT8),
+    ("confidence", 13, PointField.UINT8),
+)
+
+
+def map_info(grid: RollingGrid, stamp: Time) -> MapMetaData:
+    """Where a grid lies: axis-aligned, its origin a whole number of cells."""
+    info = MapMetaData()
+    info.map_load_time = stamp
+    info.resolution = float(grid.resolution)
+    info.width, info.height = grid.columns, grid.rows
+    info.origin.position.x, info.origin.position.y = (float(value) for value in grid.origin)
+    info.origin.orientation.w = 1.0
+    return info
+
+
+def grid_to_msg(header: Header, info: MapMetaData, cells: np.ndarray) -> OccupancyGrid:
+    """One grid.
+
+    Args:
+        header: the image's stamp and the grid's frame.
+        info: where it lies.
+        cells: (rows, columns) int8.
+    """
+    message = OccupancyGrid()
+    message.header = header
+    message.info = info
+    message.data = _int8_array(cells)
+    return message
+
+
+def list_messages(costmap: Costmap, stamp: int) -> List[OccupancyGrid]:
+    """Every grid of a costmap as a message: its layers in order, then the merged grid.
+
+    Args:
+        costmap: what to show.
+        stamp: nanoseconds.
+    """
+    time = Time(sec=stamp // NANOSECONDS, nanosec=stamp % NANOSECONDS)
+    header, info = Header(stamp=time, frame_id="odom"), map_info(costmap.grid, time)
+    grids = [costmap.grid.occupancy(index) for index in range(len(costmap.layers))]
+    return [grid_to_msg(header, info, cells) for cells in (*grids, costmap.grid.merged())]
+
+
+def layers_to_msg(
+    header: Header,
+    info: MapMetaData,
+    layers: Sequence[Layer],
+    grids: Sequence[np.ndarray],
+    merged: np.ndarray,
+    table: ClassTable,
+) -> CostmapLayers:
+    """All layers in one message; the grids are (rows, columns) int8, in the order of the layers."""
+    message = CostmapLayers()
+    message.header = header
+    message.info = info
+    message.merged = _int8_array(merged)
+    for layer, cells in zip(layers, grids):
+        entry = ClassLayer()
+        entry.name = layer.name
+        entry.kind = ClassLayer.FLAT if layer.kind == FLAT else ClassLayer.STANDING
+        entry.cost = layer.cost
+        entry.class_ids = array("B", layer.class_ids)
+        entry.class_names = [table.names[class_id] for class_id in layer.class_ids]
+        entry.data = _int8_array(cells)
+        message.layers.append(entry)
+    return message
+
+
+def contacts_to_msg(header: Header, evidence: GroundEvidence, height: float) -> PointCloud2:
+    """Ground contacts of standing things as points.
+
+    Args:
+        header: the image's stamp and the base frame: Nav2 clears along lines from this frame's origin.
+        evidence: in the base frame.
+        height: z of the points in the base frame, in metres: what stands there is at least this high.
+    """
+    points = np.zeros(len(evidence.contact_x), _POINT)
+    points["x"], points["y"], points["z"] = evidence.contact_x, evidence.contact_y, height
+    points["class_id"], points["confidence"] = evidence.contact_label, evidence.contact_confidence
+    message = PointCloud2()
+    message.header = header
+    message.height, message.width = 1, len(points)
+    message.fields = [
+        PointField(name=name, offset=offset, datatype=datatype, count=1) for name, offset, datatype in _FIELDS
+    ]
+    message.point_step = _POINT.itemsize
+    message.row_step = points.nbytes
+    message.is_dense = True
+    data = array("B")
+    data.frombytes(points.tobytes())
+    message.data = data
+    return message
+
+
+def _int8_array(cells: np.ndarray) -> array[int]:
+    data = array("b")
+    data.frombytes(cells.tobytes())
+    return data

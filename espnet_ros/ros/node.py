@@ -1,0 +1,325 @@
+"""The lifecycle node: camera images in, label images and costmaps out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, List, Optional, Union
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from espnet_ros.config import NodeConfig
+from espnet_ros.errors import EspnetError, ParameterError
+from espnet_ros.msg import EngineStatus
+from espnet_ros.ros import parameters
+from espnet_ros.ros.conversions import image_from_msg
+from espnet_ros.ros.costmap_output import CostmapOutput
+from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
+from espnet_ros.ros.engine_control import EngineControl, explain
+from espnet_ros.ros.image_troubles import ImageTroubles
+from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
+from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS, ImagePublishers, LabelInfoPublisher
+from espnet_ros.ros.worker import ImageWorker, Tally
+from espnet_ros.segmenter import engine_summary
+
+_STALENESS_CHECKED_EVERY = 0.1  # s
+_SIGNALS_SEEN_EVERY = 0.1  # s
+_JOIN_TIMEOUT = 20.0  # s, for an image or an engine's building under way when the node ends
+
+
+class EspnetNode(SturdyLifecycleNode):
+    """Node ``espnet``.
+
+    Raises:
+        ParameterError: a parameter given at start breaks its rule.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("espnet", **arguments)
+        parameters.declare(self)
+        self._config = parameters.read(self)
+        self._sets_own_parameters = False
+        self._worker: Optional[ImageWorker] = None
+        self._outputs: Optional[ImagePublishers] = None
+        self._costmap: Optional[CostmapOutput] = None
+        self._subscription: Optional[Any] = None
+        self._tally_shown = Tally()
+        self._troubles = ImageTroubles()
+        self._status_publisher = self.create_publisher(EngineStatus, "~/engine_status", LATCHED_QOS)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._label_info = LabelInfoPublisher(self)
+        self._parameters_changed = self.create_guard_condition(self._apply_parameters)
+        self._engine = EngineControl(self._parameters_changed.trigger)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        # Simulated time may stand still; the node's health is still worth knowing.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self._config.diagnostics_period, self.publish_health, clock=steady)
+        self.create_timer(_STALENESS_CHECKED_EVERY, self._clear_stale_costmap, clock=steady)
+
+    # Lifecycle
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Build the first engine."""
+        return self.run_transition("configure", self._configure)
+
+    def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to take images."""
+        return self.run_transition("activate", self._activate)
+
+    def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Take no more images; the engine stays."""
+        return self.run_transition("deactivate", self._deactivate)
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the engine."""
+        return self.run_transition("clean up", self.release)
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, from any state."""
+        return self.run_transition("shut down", self.release)
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything after a failed transition; the node can be configured again."""
+        return self.run_transition("recover from an error", self.release)
+
+    def _configure(self) -> None:
+        try:
+            self._follow_weights()
+            self._config = parameters.read(self)
+            self._engine.begin(self._config)
+            self.publish_health()
+            self._engine.build_first(self._config)
+        except Exception as error:
+            self._engine.fail(error)
+            raise
+        self._outputs = ImagePublishers(self)
+        self._renew_costmap()
+        self._announce_engine()
+
+    def _activate(self) -> None:
+        self._worker = ImageWorker(self._answer, self._report, self._config.max_rate)
+        self._tally_shown = Tally()
+        self._troubles = ImageTroubles()
+        self._worker.start()
+        message_type, topic = self._input()
+        self._subscription = self.create_subscription(message_type, topic, self.on_image, CAMERA_QOS)
+
+    def _deactivate(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        if self._worker is not None:
+            self._worker.stop(_JOIN_TIMEOUT)
+        if self._costmap is not None:
+            self._costmap.clear("as the node was deactivated")
+
+    def release(self) -> None:
+        """Stop everything and free the engine; safe to call twice."""
+        self._deactivate()
+        self._engine.release()
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+        if self._costmap is not None:
+            self._costmap.close()
+            self._costmap = None
+
+    def join(self) -> None:
+        """Wait for an engine that is still being built."""
+        self._engine.join(_JOIN_TIMEOUT)
+
+    # Images
+
+    def on_image(self, message: Union[Image, CompressedImage]) -> None:
+        """Keep the newest image for the worker."""
+        if self._worker is not None:
+            self._worker.offer(message)
+
+    def _input(self) -> Any:
+        if self._config.image_transport == "compressed":
+            return CompressedImage, "image/compressed"
+        return Image, "image"
+
+    def _answer(self, message: Union[Image, CompressedImage]) -> Optional[float]:
+        """Label one image and publish it, in the worker's thread.
+
+        Returns:
+            Seconds the engine took; None where nobody listens.
+        """
+        outputs, segmenter, costmap = self._outputs, self._engine.segmenter, self._costmap
+        if outputs is None or segmenter is None:
+            return None
+        wanted = outputs.wanted()
+        wants_costmap = costmap is not None and costmap.is_wanted()
+        if not any(wanted) and not wants_costmap:
+            return None
+        image = image_from_msg(message)
+        with_confidence = wanted.confidence or (costmap is not None and wants_costmap and costmap.needs_confidence)
+        segmentation = segmenter.segment(image.pixels, image.channel_order, with_confidence)
+        outputs.publish(message.header, image, segmentation, wanted, self._config.overlay_opacity)
+        if costmap is not None and wants_costmap:
+            costmap.update(message.header, segmentation)
+        return segmentation.times.infer
+
+    # Costmap
+
+    def _renew_costmap(self) -> None:
+        """Make the costmap anew where the classes or its parameters are others; the grids then begin empty."""
+        engine = self._engine.engine
+        if engine is None or self._outputs is None:
+            return
+        if self._costmap is not None:
+            if self._costmap.fits(self._config, engine.spec.class_table):
+                return
+            self._costmap.clear("as its classes or parameters changed")
+            self._costmap.close()
+        self._costmap = CostmapOutput(self, self._config, engine.spec.class_table)
+        self._costmap.begin()
+
+    def _clear_stale_costmap(self) -> None:
+        if self._costmap is not None and self._costmap.clear_if_stale():
+            self.get_logger().warning(f"costmap {self._costmap.health().cleared}")
+            self.publish_health()
+
+    def _report(self, error: Exception) -> None:
+        """Warn of an image that got no answer, in the worker's thread."""
+        warning = self._troubles.note(error)
+        if warning and self.context.ok():
+            self.get_logger().warning(warning)
+
+    # Parameters
+
+    def _check_parameters(self, changed: List[Parameter]) -> SetParametersResult:
+        """Refuse what cannot work. What can is applied once rclpy has stored it."""
+        changes = parameters.values(changed)
+        try:
+            if changes and not self._sets_own_parameters:
+                parameters.check_change(parameters.read(self), changes)
+        except EspnetError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # the callback's edge: rclpy would let it end the process
+            self.get_logger().error(f"cannot check {', '.join(changes)}: {explain(error)}")
+            return SetParametersResult(successful=False, reason=explain(error))
+        self._parameters_changed.trigger()
+        return SetParametersResult(successful=True)
+
+    def _apply_parameters(self) -> None:
+        """Make the node as its parameters say; also called when an engine's building has ended."""
+        try:
+            result = self._engine.take_result()
+            if result is not None and result.error is not None:
+                self.get_logger().error(f"the engine stays as it is: {explain(result.error)}")
+                self._restore_engine_parameters()
+            elif result is not None:
+                self._announce_engine()
+            self._follow_weights()
+            self._config = parameters.read(self)
+            if self._worker is not None:
+                self._worker.max_rate = self._config.max_rate
+            self._renew_costmap()
+            if self._engine.apply(self._config) or result is not None:
+                self.publish_health()
+        except Exception as error:  # the callback's edge
+            self.get_logger().error(f"cannot apply parameters: {explain(error)}")
+
+    def _follow_weights(self) -> None:
+        """Set network and alpha to those of the weights, where these are a single checkpoint."""
+        config = parameters.read(self)
+        followed = parameters.follow_weights(config)
+        names = [name for name in ("network", "alpha") if getattr(config, name) != getattr(followed, name)]
+        if names:
+            self._set_own_parameters(followed, names)
+            values = ", ".join(f"{name} {getattr(followed, name)}" for name in names)
+            self.get_logger().info(f"weights '{config.weights}' have {values}: parameters set to match")
+
+    def _restore_engine_parameters(self) -> None:
+        if self._engine.config is not None:
+            self._set_own_parameters(self._engine.config, parameters.ENGINE_NAMES)
+
+    def _set_own_parameters(self, config: NodeConfig, names: Any) -> None:
+        self._sets_own_parameters = True
+        try:
+            self.set_parameters_atomically(parameters.to_parameters(config, names))
+        finally:
+            self._sets_own_parameters = False
+
+    # Health
+
+    def _announce_engine(self) -> None:
+        engine = self._engine.engine
+        if engine is not None:
+            self.get_logger().info(f"engine: {engine_summary(engine)} ({engine.reason})")
+            header = Header(stamp=self.get_clock().now().to_msg())
+            self._label_info.publish(header, engine.spec.class_table, self._config.min_confidence)
+
+    def _health(self) -> NodeHealth:
+        worker = self._worker
+        tally = Tally() if worker is None else worker.tally(stale_after=self._config.image_timeout)
+        shown, self._tally_shown = self._tally_shown, tally
+        return NodeHealth(
+            state=self._engine.state,
+            message=self._engine.message,
+            engine=self._engine.engine,
+            is_active=self._subscription is not None,
+            tally=tally,
+            new_refusals=tally.refused - shown.refused,
+            new_failures=tally.failed - shown.failed,
+            last_refusal=self._troubles.last_refusal,
+            last_failure=self._troubles.last_failure,
+            image_topic=self.resolve_topic_name(self._input()[1]),
+            image_timeout=self._config.image_timeout,
+            costmap=None if self._costmap is None else self._costmap.health(),
+        )
+
+    def publish_health(self) -> None:
+        """Say on /diagnostics and ``~/engine_status`` how the node is."""
+        if not self.context.ok():
+            return
+        health = self._health()
+        stamp = self.get_clock().now().to_msg()
+        self._status_publisher.publish(engine_status(health, stamp))
+        self._diagnostics_publisher.publish(diagnostic_array(health, self.get_fully_qualified_name(), stamp))
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    """Run the node until SIGINT or SIGTERM.
+
+    Returns:
+        Exit code: 0 after a signal, 1 when a parameter given at start breaks its rule.
+    """
+    stop = StopRequest()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = EspnetNode()
+    except ParameterError as error:
+        rclpy.logging.get_logger("espnet").fatal(str(error))
+        rclpy.try_shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value and not stop.is_made:
+            node.start_by_itself()
+        while not stop.is_made:
+            executor.spin_once(timeout_sec=_SIGNALS_SEEN_EVERY)
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
+        node.release()  # while the context lives, so that the cleared grid gets out
+        node.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

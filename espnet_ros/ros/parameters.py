@@ -1,0 +1,161 @@
+"""The node's parameters: declared from ``NodeConfig``, read back into one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Dict, Iterable, List, Mapping
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from espnet_ros.config import NodeConfig, Rule, check_value, default_of, rule_of
+from espnet_ros.engines import EngineSpec, choose_backend
+from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.errors import ParameterError
+from espnet_ros.model.checkpoint import is_family, select_checkpoint
+
+NAMES = tuple(entry.name for entry in fields(NodeConfig))
+ENGINE_NAMES = (
+    "network",
+    "alpha",
+    "weights",
+    "classes",
+    "backend",
+    "precision",
+    "input_height",
+    "input_width",
+    "threads",
+)
+"""Parameters that take another engine when they change."""
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter.
+
+    Raises:
+        ParameterError: a value given at start breaks its rule.
+    """
+    for name in NAMES:
+        try:
+            node.declare_parameter(name, default_of(name), describe(name))
+        except InvalidParameterTypeException as error:
+            raise ParameterError(f"{name} must be of type {type(default_of(name)).__name__}: {error}") from error
+        except InvalidParameterValueException as error:
+            raise ParameterError(f"{name}: {error}") from error
+    for name, value in values(node.get_parameters(list(NAMES))).items():
+        check_value(name, value)
+
+
+def describe(name: str) -> ParameterDescriptor:
+    """What ``ros2 param describe`` and rqt show of a parameter."""
+    rule = rule_of(name)
+    default = default_of(name)
+    descriptor = ParameterDescriptor(
+        name=name,
+        description=rule.description + (f" Unit: {rule.unit}." if rule.unit else ""),
+        read_only=not rule.live,
+        additional_constraints=_constraints(rule),
+        # To ROS, "max_rate: 10" in a YAML file is an integer, and an integer is no value for a double.
+        dynamic_typing=isinstance(default, float),
+    )
+    if rule.minimum is not None and rule.maximum is not None:
+        if isinstance(default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(rule.minimum), to_value=float(rule.maximum))
+            ]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(rule.minimum), to_value=int(rule.maximum), step=rule.multiple_of)
+            ]
+    return descriptor
+
+
+def _constraints(rule: Rule) -> str:
+    if rule.choices:
+        return f"one of {', '.join(map(str, rule.choices))}"
+    return f"a multiple of {rule.multiple_of}" if rule.multiple_of else ""
+
+
+def values(parameters: Iterable[Parameter]) -> Dict[str, Any]:
+    """Values by name, of this node's parameters alone; whole numbers become floats where the parameter is one."""
+    found = {}
+    for parameter in parameters:
+        if parameter.name in NAMES:
+            value = parameter.value
+            if isinstance(default_of(parameter.name), float) and type(value) is int:
+                value = float(value)
+            found[parameter.name] = value
+    return found
+
+
+def read(node: Node) -> NodeConfig:
+    """The parameters as they are now.
+
+    Raises:
+        ParameterError: a value breaks its rule.
+    """
+    return NodeConfig(**values(node.get_parameters(list(NAMES))))
+
+
+def to_parameters(config: NodeConfig, names: Iterable[str]) -> List[Parameter]:
+    """Some of a configuration's values, to be set on a node."""
+    return [Parameter(name, value=getattr(config, name)) for name in names]
+
+
+def changes_engine(before: NodeConfig, after: NodeConfig) -> bool:
+    """Whether two configurations take two engines."""
+    return any(getattr(before, name) != getattr(after, name) for name in ENGINE_NAMES)
+
+
+def check_change(current: NodeConfig, changes: Mapping[str, Any]) -> NodeConfig:
+    """Check all that can be known of a change without building an engine.
+
+    Registry weights that are not on this machine are downloaded.
+
+    Returns:
+        The configuration after the change.
+
+    Raises:
+        EspnetError: what forbids it.
+    """
+    config = current.changed(changes)
+    if changes_engine(current, config):
+        _check_fits_single_checkpoint(config, changes)
+        check_engine(config)
+    return config
+
+
+def check_engine(config: NodeConfig) -> EngineSpec:
+    """Check that the weights, the class table and the backend are there, and fit.
+
+    Raises:
+        EspnetError: what is missing or does not fit.
+    """
+    choose_backend(config.backend)
+    return resolve_spec(config)
+
+
+def _check_fits_single_checkpoint(config: NodeConfig, changes: Mapping[str, Any]) -> None:
+    """A family has a checkpoint for each network and alpha; a single checkpoint has one of each for good."""
+    if is_family(config.weights):
+        return
+    checkpoint = select_checkpoint(config.weights, config.network, config.alpha)
+    for name in ("network", "alpha"):
+        own = getattr(checkpoint, name)
+        if name in changes and changes[name] != own:
+            raise ParameterError(
+                f"{name} must be {own}, which the checkpoint '{config.weights}' has, is {changes[name]!r}; "
+                f"set weights to a family such as 'cityscapes', or to a checkpoint with {name} {changes[name]}"
+            )
+
+
+def follow_weights(config: NodeConfig) -> NodeConfig:
+    """The configuration with the network and alpha of its weights, where those are a single checkpoint.
+
+    Raises:
+        WeightsError: the weights are unknown.
+    """
+    checkpoint = select_checkpoint(config.weights, config.network, config.alpha)
+    return config.changed({"network": checkpoint.network, "alpha": checkpoint.alpha})

@@ -1,0 +1,1 @@
+"""The trainer: one config file in, weights that the node loads out."""

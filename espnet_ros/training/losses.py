@@ -1,0 +1,134 @@
+"""What training makes small: cross entropy, its hardest part, and the Lovász extension of the Jaccard loss."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from espnet_ros.training.config import Loss
+from espnet_ros.types import UNLABELLED
+
+_LOVASZ_STRIDE = 3
+"""Every third pixel each way is enough to estimate IoU from, and sorting them costs a ninth. It is odd because the
+last layer has own weights for each of the four pixels that it makes from one: an even stride would reach only some."""
+_ENCODER_STRIDE = 8
+
+
+class SegmentationLoss(nn.Module):
+    """Loss of a batch.
+
+    Args:
+        settings: parts and their weights.
+        class_weights: (C,) float32; pixels of a class with weight 0 are left out.
+        counted: ids of the classes that the mean IoU counts.
+    """
+
+    class_weights: Tensor
+
+    def __init__(self, settings: Loss, class_weights: Tensor, counted: Sequence[int]) -> None:
+        super().__init__()
+        self._settings = settings
+        self._counted = tuple(counted)
+        self.register_buffer("class_weights", class_weights)
+
+    def forward(self, logits: Tensor, labels: Tensor, encoder_scores: Optional[Tensor] = None) -> Tensor:
+        """Loss as one number.
+
+        Args:
+            logits: (N, C, h, w), at the labels' size or an eighth of it.
+            labels: (N, H, W) int64 class ids, 255 unlabelled.
+            encoder_scores: (N, C, H/8, W/8), or None.
+        """
+        settings = self._settings
+        is_full_size = logits.shape[-1] == labels.shape[-1]
+        if not is_full_size:
+            labels = eighth(labels)
+        known = self._without_weightless(labels)
+        loss = cross_entropy(logits, known, self.class_weights, settings.label_smoothing, settings.ohem_share)
+        if settings.lovasz_weight:
+            stride = _LOVASZ_STRIDE if is_full_size else 1
+            thinned = logits[:, :, ::stride, ::stride], known[:, ::stride, ::stride]
+            loss = loss + settings.lovasz_weight * lovasz_softmax(*thinned, self._counted)
+        if encoder_scores is not None and settings.encoder_weight:
+            coarse = cross_entropy(
+                encoder_scores, eighth(known), self.class_weights, settings.label_smoothing, settings.ohem_share
+            )
+            loss = loss + settings.encoder_weight * coarse
+        return loss
+
+    def _without_weightless(self, labels: Tensor) -> Tensor:
+        num_classes = len(self.class_weights)
+        weights = self.class_weights[labels.clamp_max(num_classes - 1)]
+        return torch.where((weights > 0) & (labels < num_classes), labels, torch.full_like(labels, UNLABELLED))
+
+
+def eighth(labels: Tensor) -> Tensor:
+    """(N, H, W) labels to (N, H/8, W/8): those near the middle of each 8x8 pixels."""
+    middle = _ENCODER_STRIDE // 2
+    return labels[:, middle::_ENCODER_STRIDE, middle::_ENCODER_STRIDE]
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, class_weights: Tensor, label_smoothing: float = 0.0, hardest_share: float = 1.0
+) -> Tensor:
+    """Weighted mean cross entropy of the labelled pixels, or of the hardest of them; 0 where none is labelled.
+
+    Args:
+        logits: (N, C, H, W).
+        labels: (N, H, W) int64, 255 unlabelled.
+        class_weights: (C,).
+        label_smoothing: share of each target that goes to all classes.
+        hardest_share: of the labelled pixels, by loss (Shrivastava et al., "OHEM", 2016).
+    """
+    num_classes = logits.shape[1]
+    # One row a pixel: CUDA has no repeatable loss over images.
+    scores = logits.permute(0, 2, 3, 1).reshape(-1, num_classes).float()
+    target = labels.reshape(-1)
+    known = target != UNLABELLED
+    losses = functional.cross_entropy(
+        scores, target, class_weights, ignore_index=UNLABELLED, reduction="none", label_smoothing=label_smoothing
+    )
+    weights = class_weights[target.clamp_max(num_classes - 1)] * known
+    if hardest_share < 1.0:
+        count = max(1, int(hardest_share * int(known.sum())))
+        hardness = torch.where(known, losses.detach(), torch.full_like(losses, -1.0))
+        is_hard = known & (hardness >= hardness.topk(count).values[-1])
+        losses, weights = losses * is_hard, weights * is_hard
+    return losses.sum() / weights.sum().clamp_min(1e-6)
+
+
+def lovasz_softmax(logits: Tensor, labels: Tensor, counted: Sequence[int]) -> Tensor:
+    """Mean over the classes present of the Lovász extension of 1 - IoU (Berman et al., CVPR 2018, equations 8 and 11).
+
+    Args:
+        logits: (N, C, H, W).
+        labels: (N, H, W) int64, 255 unlabelled.
+        counted: ids of the classes that take part. Pixels of the others are errors where they are taken for these.
+    """
+    num_classes = logits.shape[1]
+    scores = logits.permute(0, 2, 3, 1).reshape(-1, num_classes).float()
+    target = labels.reshape(-1)
+    known = (target != UNLABELLED).float()
+    probabilities = scores.softmax(1)
+    total, present = scores.new_zeros(()), scores.new_zeros(())
+    for class_id in counted:
+        truth = (target == class_id).float()
+        # Unlabelled pixels have no error and no truth: they sort last and change nothing.
+        errors = (truth - probabilities[:, class_id]).abs() * known
+        ordered, place = errors.sort(descending=True)
+        is_present = (truth.sum() > 0).float()
+        total = total + is_present * torch.dot(ordered, _lovasz_gradient(truth[place], known[place]))
+        present = present + is_present
+    return total / present.clamp_min(1.0)
+
+
+def _lovasz_gradient(truth: Tensor, known: Tensor) -> Tensor:
+    """(P,) gradient of the Jaccard loss's extension for pixels in the order of falling error."""
+    positives = truth.sum()
+    intersection = positives - truth.cumsum(0)
+    union = positives + ((1.0 - truth) * known).cumsum(0)
+    jaccard = 1.0 - intersection / union.clamp_min(1.0)
+    return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])

@@ -1,0 +1,182 @@
+"""One stage of a run: its network, optimizer and average, moved on step by step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from espnet_ros.errors import TrainingError
+from espnet_ros.model.espnet import ESPNet
+from espnet_ros.model.loading import Network
+from espnet_ros.training.augmentation import Augmenter, Batch
+from espnet_ros.training.compute import Compute
+from espnet_ros.training.config import Stage, TrainingConfig
+from espnet_ros.training.images import LabelledImages
+from espnet_ros.training.losses import SegmentationLoss
+from espnet_ros.training.optimisation import AveragedWeights, build_optimizer, learning_rate
+from espnet_ros.training.validation import Normalisation
+
+
+class StepOutcome(NamedTuple):
+    """What a step did."""
+
+    step: int
+    learning_rate: float
+    loss: float
+    gradient_norm: float
+
+
+class TracedNetwork(nn.Module):
+    """A network that also gives the encoder's scores, which ESPNet's own forward keeps to itself."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self._scores: List[Tensor] = []
+        encoder = network.encoder if isinstance(network, ESPNet) else network
+        encoder.classifier.register_forward_hook(self._keep)
+
+    def forward(self, image: Tensor) -> Tuple[Tensor, Tensor]:
+        """Logits, and the encoder's scores at an eighth of the size."""
+        self._scores.clear()
+        logits = self.network(image)
+        return logits, self._scores[0]
+
+    def _keep(self, _module: nn.Module, _inputs: Any, scores: Tensor) -> None:
+        self._scores.append(scores)
+
+
+class StageRun:
+    """State of a stage that moves.
+
+    Args:
+        config: of the run.
+        stage: of the config.
+        network: what is trained; moved to the device.
+        sources: training images.
+        order: index of the image, over all sources joined, of every draw of the stage.
+        total_steps: length of the stage.
+        augmenter: changes the images.
+        normalisation: on the device.
+        loss: on the device.
+        compute: where and how.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        stage: Stage,
+        network: Network,
+        sources: Sequence[LabelledImages],
+        order: Tensor,
+        total_steps: int,
+        augmenter: Augmenter,
+        normalisation: Normalisation,
+        loss: SegmentationLoss,
+        compute: Compute,
+    ) -> None:
+        self._config, self._stage, self._compute = config, stage, compute
+        self.network = network.to(compute.device, memory_format=compute.memory_format).train()  # type: ignore[call-overload]
+        self.average = AveragedWeights(self.network, config.ema_decay)
+        self.step = 0
+        self.total_steps = total_steps
+        self._skipped = 0
+        self._images = torch.cat([source.images for source in sources]).to(compute.device)
+        self._labels = torch.cat([source.labels for source in sources]).to(compute.device)
+        self._order = order
+        self._augment, self._normalise, self._loss = augmenter, normalisation, loss
+        self._optimizer = build_optimizer(self.network, stage)
+        self._scaler = torch.amp.GradScaler("cuda", enabled=compute.needs_scaling)
+        traced = TracedNetwork(self.network)
+        self._forward = torch.compile(traced) if config.compile else traced
+        self._parameters = list(self.network.parameters())
+        self._buffers = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last step was made."""
+        return self.step >= self.total_steps
+
+    def advance(self) -> StepOutcome:
+        """Make one step.
+
+        Raises:
+            TrainingError: the loss or a gradient is not finite, and the config does not skip that, or no longer.
+        """
+        rate = learning_rate(self._stage, self.step, self.total_steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        before = [buffer.clone() for buffer in self._buffers] if self._config.nonfinite == "skip" else []
+        loss, norm = self._differentiate()
+        # With fp16 the scaler itself leaves out steps whose scaled gradients overflow.
+        is_finite = math.isfinite(loss) and (math.isfinite(norm) or self._compute.needs_scaling)
+        if is_finite:
+            self._skipped = 0
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self.average.update(self.step)
+        else:
+            self._skip(loss, norm, before)
+        outcome = StepOutcome(self.step, rate, loss, norm)
+        self.step += 1
+        return outcome
+
+    def state(self) -> Dict[str, Any]:
+        """What ``load`` goes on from."""
+        return {
+            "step": self.step,
+            "skipped": self._skipped,
+            "network": self.network.state_dict(),
+            "average": self.average.state,
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load(self, state: Dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.step, self._skipped = state["step"], state["skipped"]
+        self.network.load_state_dict(state["network"])
+        self.average.load(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+
+    def batch(self, step: int) -> Batch:
+        """What a step learns from."""
+        first = step * self._stage.batch_size
+        chosen = self._order[first : first + self._stage.batch_size].to(self._compute.device)
+        return self._augment(self._images[chosen], self._labels[chosen], step)
+
+    def _differentiate(self) -> Tuple[float, float]:
+        """Loss and length of the gradient of the next step, the gradient being in the parameters."""
+        with torch.no_grad():
+            batch = self.batch(self.step)
+            inputs = self._normalise(batch.images).contiguous(memory_format=self._compute.memory_format)
+        self._optimizer.zero_grad(set_to_none=True)
+        kind: Optional[torch.dtype] = self._compute.autocast
+        with torch.autocast(self._compute.device.type, dtype=kind, enabled=kind is not None):
+            logits, scores = self._forward(inputs)
+        has_decoder = isinstance(self.network, ESPNet)
+        loss = self._loss(logits.float(), batch.labels, scores.float() if has_decoder else None)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimizer)
+        limit = self._config.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
+        values = torch.stack([loss.detach(), norm]).tolist()  # one wait for the device
+        return values[0], values[1]
+
+    def _skip(self, loss: float, norm: float, buffers_before: Sequence[Tensor]) -> None:
+        broken = f"loss {loss} and gradient norm {norm}"
+        if self._config.nonfinite == "stop":
+            raise TrainingError(f"step {self.step}: loss and gradients must be finite, are {broken}")
+        self._skipped += 1
+        if self._skipped >= self._config.max_skipped:
+            raise TrainingError(
+                f"step {self.step}: loss and gradients must be finite, are {broken}, for {self._skipped} steps in a row"
+            )
+        # Batch normalisation has already averaged what broke the step.
+        for buffer, value in zip(self._buffers, buffers_before):
+            buffer.copy_(value)
+        self._scaler.update()

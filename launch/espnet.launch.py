@@ -1,0 +1,106 @@
+"""Starts the segmentation node: ros2 launch espnet_ros espnet.launch.py image:=/camera/image_raw."""
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+SHARE = Path(get_package_share_directory("espnet_ros"))
+PROFILES = SHARE / "config" / "fastdds_large_images.xml"
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+FROM_PARAMS_FILE = ""
+"""Value of an argument that leaves a parameter to params_file."""
+
+ARGUMENTS = [
+    DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
+    DeclareLaunchArgument("camera_info", default_value="camera_info", description="Topic of the camera's calibration."),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node; one for each camera."),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=str(SHARE / "config" / "default.yaml"),
+        description="YAML file of parameters. Arguments that are given win over it.",
+    ),
+    DeclareLaunchArgument(
+        "alpha",
+        default_value=FROM_PARAMS_FILE,
+        choices=[FROM_PARAMS_FILE, "3", "5", "8"],
+        description="ESP blocks at the third level; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "weights",
+        default_value=FROM_PARAMS_FILE,
+        description="Family or checkpoint of the registry, or a path; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "backend",
+        default_value=FROM_PARAMS_FILE,
+        choices=[FROM_PARAMS_FILE, "auto", "openvino", "torch", "fake"],
+        description="Inference engine; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock."
+    ),
+    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Show the results."),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="What the node logs at least.",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=["true", "false"],
+        description="Configure and activate at once; false leaves that to a lifecycle manager.",
+    ),
+]
+
+
+def start_nodes(context: LaunchContext) -> list:
+    """The node, with parameters from the file and from those arguments that were given."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ("alpha", "weights", "backend")}
+    overrides = {
+        name: int(value) if name == "alpha" else ParameterValue(value, value_type=str)
+        for name, value in given.items()
+        if value != FROM_PARAMS_FILE
+    }
+    flags = {name: LaunchConfiguration(name).perform(context) == "true" for name in ("autostart", "use_sim_time")}
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/").replace("/", ".")
+    logger = f"{namespace}.espnet" if namespace else "espnet"
+    node = Node(
+        package="espnet_ros",
+        executable="espnet_node",
+        name="espnet",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        emulate_tty=True,
+        parameters=[LaunchConfiguration("params_file"), {**overrides, **flags}],
+        remappings=[
+            ("image", LaunchConfiguration("image")),
+            ("image/compressed", [LaunchConfiguration("image"), "/compressed"]),
+            ("camera_info", LaunchConfiguration("camera_info")),
+        ],
+        arguments=["--ros-args", "--log-level", [f"{logger}:=", LaunchConfiguration("log_level")]],
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", str(SHARE / "config" / "espnet.rviz")],
+        parameters=[{"use_sim_time": flags["use_sim_time"]}],
+        remappings=[("image", LaunchConfiguration("image"))],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return [node, rviz]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, the transport profile for large images, and the nodes."""
+    profile = [SetEnvironmentVariable(name, str(PROFILES)) for name in PROFILE_VARIABLES if not os.environ.get(name)]
+    return LaunchDescription([*ARGUMENTS, *profile, OpaqueFunction(function=start_nodes)])

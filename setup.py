@@ -1,0 +1,23 @@
+"""Installs the Python side alone with pip: engines, evaluation and the command line, without ROS messages."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="espnet_ros",
+    version="0.1.0",
+    description="Real-time semantic segmentation with ESPNet for ROS 2",
+    license="Apache-2.0",
+    python_requires=">=3.8",
+    packages=find_packages(include=["espnet_ros", "espnet_ros.*"]),
+    package_data={"espnet_ros": ["model/*.yaml", "demo/*.html", "py.typed"]},
+    data_files=[
+        ("share/espnet_ros", ["package.xml"]),
+        ("share/espnet_ros/config", [str(path) for path in Path("config").glob("*")]),
+        ("share/espnet_ros/launch", [str(path) for path in Path("launch").glob("*.py")]),
+    ],
+    install_requires=["numpy", "opencv-python", "PyYAML", "rosbags", "safetensors", "tqdm", "typing-extensions"],
+    extras_require={"openvino": ["openvino"], "torch": ["torch"]},
+    entry_points={"console_scripts": ["espnet_ros = espnet_ros.cli:main", "espnet_node = espnet_ros.ros.node:main"]},
+)

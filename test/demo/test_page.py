@@ -1,0 +1,158 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from espnet_ros.classes import load_class_table
+from espnet_ros.demo.drive import Answer, DriveRecorder
+from espnet_ros.demo.page import headline_numbers, write_page
+from espnet_ros.demo.plots import iou_bars, latency_plot, nice_top
+from espnet_ros.errors import DatasetError
+from espnet_ros.evaluation.frames import Frame
+
+CAMVID = load_class_table("camvid")
+FACTS = {"weights": "espnet_alpha8_camvid", "engine": "fake <none>"}
+VOID_ELEMENTS = ("meta", "img", "input")
+
+
+class Checker(HTMLParser):
+    """Every element is closed; remembers what the page refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.references = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in VOID_ELEMENTS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        """<line/> and its like in SVG."""
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def _report(num_frames=3, has_labels=True):
+    recorder = DriveRecorder(CAMVID, has_labels)
+    for index in range(num_frames):
+        truth = np.full((18, 32), 3, np.uint8) if has_labels else None
+        frame = Frame(f"a<{index}>", index, np.full((18, 32, 3), 90, np.uint8), truth)
+        recorder.note_sent(frame, index, 0.1 * index)
+        recorder.note_answer(index, np.full((18, 32), 3, np.uint8), 0.1 * index + 0.025)
+    return recorder.report()
+
+
+def _page(tmp_path, **options):
+    return write_page(_report(**options), "drive & images", CAMVID, FACTS, tmp_path / "out")
+
+
+def _check(page):
+    checker = Checker()
+    checker.feed(page.read_text(encoding="utf-8"))
+    assert checker.open == []
+    return checker.references
+
+
+def test_the_page_refers_only_to_files_beside_it(tmp_path):
+    page = _page(tmp_path)
+    references = _check(page)
+    files = [reference for reference in references if reference.startswith("frames/")]
+    assert len(files) >= 4
+    assert all((page.parent / file).is_file() for file in files)
+    assert set(references) - set(files) == {"report.json", "node.log"}
+    assert "http" not in page.read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_numbers_the_classes_and_what_ran(tmp_path):
+    text = _page(tmp_path).read_text(encoding="utf-8")
+    for _, value in headline_numbers(_report()):
+        assert f"<dd>{value}</dd>" in text
+    for row in CAMVID.classes:
+        assert "background:#{:02x}{:02x}{:02x}".format(*row.color) in text
+        assert f"</span>{row.name}</li>" in text
+    assert "<td>espnet_alpha8_camvid</td>" in text
+    assert text.count("<svg") == 2
+
+
+def test_foreign_text_is_escaped(tmp_path):
+    text = _page(tmp_path).read_text(encoding="utf-8")
+    assert "drive &amp; images" in text
+    assert "fake &lt;none&gt;" in text
+    assert 'title="a&lt;0&gt;"' in text
+
+
+def test_every_sample_has_its_images(tmp_path):
+    page = _page(tmp_path)
+    samples = json.loads(re.search(r"const samples = (.*);\n", page.read_text(encoding="utf-8")).group(1))
+    assert len(samples) == 3
+    for sample in samples:
+        assert {"image", "overlay", "labels", "truth", "thumbnail", "name", "latency"} == set(sample)
+        assert sample["latency"] == "25.0"
+
+
+def test_without_labels_there_is_no_truth_and_no_iou(tmp_path):
+    page = _page(tmp_path, has_labels=False)
+    text = page.read_text(encoding="utf-8")
+    assert "true labels" not in text
+    assert "IoU" not in text
+    assert not list(page.parent.glob("frames/*truth*"))
+
+
+def test_images_of_an_earlier_drive_are_replaced(tmp_path):
+    _page(tmp_path, num_frames=9)
+    page = _page(tmp_path, num_frames=2)
+    assert len(list(page.parent.glob("frames/*_overlay.jpg"))) == 2
+
+
+def test_the_numbers_are_in_a_file_too(tmp_path):
+    numbers = json.loads((_page(tmp_path).parent / "report.json").read_text())
+    assert numbers["frames_sent"] == 3
+    assert numbers["frame_rate"] == pytest.approx(10.0)
+    assert numbers["latency_p50"] == pytest.approx(0.025)
+    assert numbers["mean_iou"] == 1.0
+    assert numbers["config"]["weights"] == "espnet_alpha8_camvid"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(DatasetError, match=r"page .*index\.html: cannot be written"):
+        _page(tmp_path)
+
+
+def test_headline_numbers_have_units():
+    assert headline_numbers(_report()) == [
+        ("frame rate", "10.0 Hz"),
+        ("latency p50", "25.0 ms"),
+        ("latency p95", "25.0 ms"),
+        ("dropped frames", "0 of 3"),
+        ("mean IoU", "1.0000"),
+    ]
+
+
+def test_the_latency_plot_is_to_scale():
+    # Axis to 40 ms over 206 units of height that end at y 220; 10 s over 804 units that start at x 56.
+    svg = latency_plot([Answer(0.0, 0.010), Answer(5.0, 0.020), Answer(10.0, 0.040)], 0.020, 0.038)
+    assert 'points="56.0,168.5 458.0,117.0 860.0,14.0"' in svg
+    assert "p50 20 ms" in svg
+    assert "p95 38 ms" in svg
+
+
+def test_marks_that_are_close_do_not_overlap():
+    svg = latency_plot([Answer(0.0, 0.020), Answer(1.0, 0.020)], 0.0200, 0.0201)
+    ys = [float(y) for y in re.findall(r'class="mark" x="\d+" y="([\d.]+)"', svg)]
+    assert abs(ys[0] - ys[1]) == pytest.approx(16.0)
+
+
+def test_bars_are_sorted_and_a_class_that_was_not_seen_has_none():
+    svg = iou_bars([("low", "#111111", 0.25), ("unseen", "#222222", None), ("high", "#333333", 1.0)])
+    assert re.findall(r'text-anchor="end">(\w+)', svg) == ["high", "low", "unseen"]
+    assert re.findall(r'class="bar"[^>]*width="([\d.]+)"', svg) == ["750.0", "187.5"]
+
+
+@pytest.mark.parametrize(("value", "top"), [(0.9, 1), (1, 1), (1.1, 2), (25, 30), (48, 60), (81, 100), (450, 600)])
+def test_axes_end_at_short_numbers(value, top):
+    assert nice_top(value) == pytest.approx(top)

@@ -1,0 +1,43 @@
+"""Accuracy is a contract: how many labels each engine and precision may change on real images."""
+
+import cv2
+import numpy as np
+import pytest
+
+from espnet_ros.benchmark.published import PublishedPipeline
+from espnet_ros.config import NodeConfig
+from espnet_ros.engines import build_engine
+from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.errors import EngineError
+from espnet_ros.segmenter import Segmenter
+
+
+@pytest.fixture(scope="module")
+def samples(cityscapes_samples):
+    return [cv2.imread(str(path)) for path in sorted(cityscapes_samples.glob("*.png"))]
+
+
+@pytest.mark.parametrize("network", ["espnet", "espnet_c"])
+@pytest.mark.parametrize("alpha", [3, 8])
+@pytest.mark.parametrize(
+    ("backend", "precision", "share"),
+    [("torch", "fp32", 0.9999), ("openvino", "fp32", 0.9999), ("openvino", "bf16", 0.985)],
+)
+def test_labels_agree_with_the_published_pipeline(
+    samples, published_weights, engine_cache, network, alpha, backend, precision, share
+):
+    config = NodeConfig(
+        network=network, alpha=alpha, weights="cityscapes", backend=backend, precision=precision,
+        weights_dir=str(published_weights), engine_cache=engine_cache,
+    )  # fmt: skip
+    spec = resolve_spec(config)
+    try:
+        segmenter = Segmenter(build_engine(spec))
+    except EngineError as error:
+        if precision != "bf16":
+            raise
+        pytest.skip(str(error))
+    published = PublishedPipeline(spec.checkpoint, spec.input_size)
+    equal = [np.mean(segmenter.segment(image).labels[::2, ::2] == published(image)) for image in samples]
+    segmenter.close()
+    assert min(equal) >= share

@@ -1,0 +1,171 @@
+import ast
+import importlib.util
+import os
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+
+from espnet_ros.config import rule_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ESPNET = REPOSITORY / "launch" / "espnet.launch.py"
+REPLAY = REPOSITORY / "launch" / "replay.launch.py"
+NODE_ARGUMENTS = {
+    "image",
+    "camera_info",
+    "namespace",
+    "params_file",
+    "alpha",
+    "weights",
+    "backend",
+    "rviz",
+    "log_level",
+}
+
+
+def declared_arguments(path):
+    """Name to keyword arguments of each DeclareLaunchArgument; values that are no literals are None."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DeclareLaunchArgument":
+            found[ast.literal_eval(node.args[0])] = {keyword.arg: keyword.value for keyword in node.keywords}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        (ESPNET, NODE_ARGUMENTS | {"use_sim_time", "autostart"}),
+        (REPLAY, NODE_ARGUMENTS | {"bag", "rate", "loop", "delay"}),
+    ],
+    ids=["espnet", "replay"],
+)
+def test_every_argument_is_declared_with_a_description(path, names):
+    arguments = declared_arguments(path)
+    assert set(arguments) == names
+    for name, keywords in arguments.items():
+        assert ast.literal_eval(keywords["description"]).endswith("."), name
+
+
+@pytest.mark.parametrize("path", [ESPNET, REPLAY], ids=["espnet", "replay"])
+@pytest.mark.parametrize("name", ["alpha", "backend"])
+def test_choices_are_those_of_the_parameter_besides_none(path, name):
+    (choices,) = (declared_arguments(path)[name]["choices"],)
+    values = [entry.value for entry in choices.elts if isinstance(entry, ast.Constant) and entry.value]
+    assert values == [str(choice) for choice in rule_of(name).choices]
+
+
+@pytest.mark.parametrize("path", [ESPNET, REPLAY], ids=["espnet", "replay"])
+def test_launch_files_compile(path):
+    compile(path.read_text(encoding="utf-8"), str(path), "exec")
+
+
+def test_the_transport_profile_is_xml_and_makes_room_for_images():
+    root = ET.parse(REPOSITORY / "config" / "fastdds_large_images.xml").getroot()
+    sizes = [int(entry.text) for entry in root.iter() if entry.tag.endswith("segment_size")]
+    assert sizes == [64 * 1024 * 1024]
+
+
+def test_rviz_shows_topics_that_the_node_publishes():
+    document = yaml.safe_load((REPOSITORY / "config" / "espnet.rviz").read_text(encoding="utf-8"))
+    displays = document["Visualization Manager"]["Displays"]
+    images = [entry for entry in displays if entry["Class"] == "rviz_default_plugins/Image"]
+    assert [entry["Topic"]["Value"] for entry in images] == [
+        "espnet/overlay",
+        "espnet/label_image",
+        "espnet/confidence",
+        "image",
+    ]
+
+
+def test_rviz_shows_the_costmap_as_it_is_published():
+    document = yaml.safe_load((REPOSITORY / "config" / "espnet.rviz").read_text(encoding="utf-8"))
+    shown = {entry["Name"]: entry for entry in document["Visualization Manager"]["Displays"]}
+    costmap = shown["Costmap"]["Topic"]
+    assert costmap["Value"] == "espnet/costmap"
+    assert (costmap["Durability Policy"], costmap["Reliability Policy"]) == ("Transient Local", "Reliable")
+    assert shown["Ground contacts"]["Topic"]["Value"] == "espnet/points"
+    assert document["Visualization Manager"]["Global Options"]["Fixed Frame"] == "odom"
+
+
+def load(path, monkeypatch):
+    """The launch description, as ros2 launch would load it."""
+    if importlib.util.find_spec("launch_ros") is None:
+        pytest.skip("needs launch_ros, which an apt install of ROS has")
+    import ament_index_python.packages
+
+    monkeypatch.setattr(ament_index_python.packages, "get_package_share_directory", lambda package: str(REPOSITORY))
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    return get_launch_description_from_python_launch_file(str(path))
+
+
+def expand(path, monkeypatch, **arguments):
+    """The entities that the launch file starts with these arguments, and the environment it sets."""
+    description = load(path, monkeypatch)
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    entities = []
+    waiting = list(description.entities)
+    while waiting:
+        entity = waiting.pop(0)
+        entities.append(entity)
+        if type(entity).__name__ not in ("Node", "ExecuteProcess"):
+            waiting += entity.visit(context) or []
+    return entities, context
+
+
+def started(entities):
+    return [entity for entity in entities if type(entity).__name__ == "Node"]
+
+
+def node_parameters(node, context):
+    from launch_ros.utilities import evaluate_parameters
+
+    return evaluate_parameters(context, node._Node__parameters)
+
+
+def test_an_argument_that_is_not_given_leaves_the_parameter_to_the_file(monkeypatch):
+    entities, context = expand(ESPNET, monkeypatch)
+    node, _rviz = started(entities)
+    file, given = node_parameters(node, context)
+    assert Path(file) == REPOSITORY / "config" / "default.yaml"
+    assert given == {"autostart": True, "use_sim_time": False}
+
+
+def test_an_argument_that_is_given_wins_over_the_file(monkeypatch):
+    entities, context = expand(ESPNET, monkeypatch, alpha="3", weights="007", backend="torch", autostart="false")
+    _file, given = node_parameters(started(entities)[0], context)
+    assert given == {"alpha": 3, "weights": "007", "backend": "torch", "autostart": False, "use_sim_time": False}
+    assert isinstance(given["weights"], str)
+
+
+def test_a_value_outside_the_choices_is_refused(monkeypatch):
+    with pytest.raises(RuntimeError, match="alpha"):
+        expand(ESPNET, monkeypatch, alpha="4")
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_the_transport_profile_is_set_unless_the_user_has_one(monkeypatch, is_set):
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    for name in names:
+        monkeypatch.setenv(name, "mine.xml" if is_set else "")
+    _, context = expand(ESPNET, monkeypatch)
+    expected = "mine.xml" if is_set else str(REPOSITORY / "config" / "fastdds_large_images.xml")
+    assert [context.environment[name] for name in names] == [expected, expected]
+    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == expected
+
+
+def test_replay_plays_the_bag_with_its_clock_into_a_node_that_takes_its_time(monkeypatch):
+    entities, context = expand(REPLAY, monkeypatch, bag="drive", loop="true", image="/camera/image_raw", alpha="5")
+    from launch.utilities import perform_substitutions
+
+    (player,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
+    command = [perform_substitutions(context, part) for part in player.cmd]
+    assert command == ["ros2", "bag", "play", "drive", "--clock", "--rate", "1.0", "--delay", "3.0", "--loop"]
+    _file, given = node_parameters(started(entities)[0], context)
+    assert given == {"alpha": 5, "autostart": True, "use_sim_time": True}

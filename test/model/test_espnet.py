@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from espnet_ros.model.espnet import ESPNet, ESPNetC
+
+
+def _count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("alpha", "count"), [(3, 187_529), (5, 252_297), (8, 349_449)])
+def test_espnet_c_has_the_published_number_of_parameters(alpha, count):
+    assert _count(ESPNetC(20, alpha)) == count
+
+
+@pytest.mark.parametrize(("alpha", "count"), [(3, 202_649), (5, 267_417), (8, 364_569)])
+def test_espnet_has_the_published_number_of_parameters(alpha, count):
+    assert _count(ESPNet(20, alpha)) == count
+
+
+def test_espnet_c_answers_at_an_eighth_of_the_size():
+    assert ESPNetC(12, 3).eval()(torch.zeros(1, 3, 40, 64)).shape == (1, 12, 5, 8)
+
+
+@pytest.mark.parametrize("skip_channels", [16, 19])
+def test_espnet_answers_at_the_size_of_the_image(skip_channels):
+    assert ESPNet(12, 3, skip_channels).eval()(torch.zeros(2, 3, 40, 64)).shape == (2, 12, 40, 64)
+
+
+def test_an_unknown_decoder_variant_is_refused():
+    with pytest.raises(ValueError, match="skip_channels must be 16 or 19, is 17"):
+        ESPNet(12, 3, 17)

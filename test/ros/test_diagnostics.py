@@ -1,0 +1,92 @@
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from espnet_ros.config import NodeConfig
+from espnet_ros.engines import build_engine
+from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.msg import EngineStatus
+from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
+from espnet_ros.ros.worker import Tally
+
+TALLY = Tally(
+    received=10,
+    answered=5,
+    failed=1,
+    under_way=1,
+    drop_reasons={"a newer image came": 2},
+    refused_kinds={"step": 1},
+    silence=0.1,
+    frame_rate=12.5,
+    latency_p50=0.030,
+    latency_p95=0.050,
+    inference_time=0.025,
+)
+HEALTHY = NodeHealth(
+    state=EngineStatus.ACTIVE,
+    message="espnet on fake",
+    engine=build_engine(resolve_spec(NodeConfig(backend="fake", input_height=64, input_width=96))),
+    is_active=True,
+    tally=TALLY,
+    new_refusals=0,
+    new_failures=0,
+    last_refusal="",
+    last_failure="",
+    image_topic="/front/image",
+    image_timeout=2.0,
+)
+
+
+def statuses(**changes):
+    array = diagnostic_array(HEALTHY._replace(**changes), "/front/espnet", Time(sec=5))
+    assert array.header.stamp.sec == 5
+    return {status.name: status for status in array.status}
+
+
+def values(status):
+    return {pair.key: pair.value for pair in status.values}
+
+
+def test_a_healthy_node_is_ok_and_says_what_runs():
+    engine, images = statuses()["front/espnet: engine"], statuses()["front/espnet: images"]
+    assert (engine.level, images.level) == (DiagnosticStatus.OK, DiagnosticStatus.OK)
+    assert values(engine)["backend"] == "fake (asked for)"
+    assert values(engine)["input_size"] == "64x96"
+    assert values(engine)["latency_p95"] == "50.0 ms"
+    assert images.message == "12.5 images a second answered"
+    assert values(images)["dropped, a newer image came"] == "2"
+    assert values(images)["refused, step"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "level", "message"),
+    [
+        ("engine", {"state": EngineStatus.FAILED, "message": "no device"}, DiagnosticStatus.ERROR, "no device"),
+        ("engine", {"new_failures": 3, "last_failure": "boom"}, DiagnosticStatus.ERROR, "3 images failed: boom"),
+        ("images", {"new_refusals": 2, "last_refusal": "step"}, DiagnosticStatus.WARN, "2 images refused: step"),
+        ("images", {"is_active": False}, DiagnosticStatus.OK, "not active"),
+        ("images", {"image_timeout": 0.05}, DiagnosticStatus.WARN, "no image on /front/image for 0.1 s"),
+    ],
+)
+def test_trouble_has_a_level_and_a_reason(part, changes, level, message):
+    status = statuses(**changes)[f"front/espnet: {part}"]
+    assert (status.level, status.message) == (level, message)
+
+
+def test_a_node_without_an_engine_has_a_status_too():
+    status = engine_status(HEALTHY._replace(engine=None, state=EngineStatus.NONE, tally=Tally()), Time())
+    assert (status.state, status.network, status.alpha, status.received) == (EngineStatus.NONE, "", 0, 0)
+    assert "network" not in values(statuses(engine=None)["front/espnet: engine"])
+
+
+def test_engine_status_says_what_runs_and_how_it_does():
+    status = engine_status(HEALTHY, Time(sec=7))
+    assert status.header.stamp.sec == 7
+    assert (status.network, status.alpha, status.weights) == ("espnet", 8, "espnet_alpha8_cityscapes")
+    assert (status.backend, status.class_table) == ("fake", "cityscapes")
+    assert (status.input_height, status.input_width) == (64, 96)
+    assert (status.received, status.answered, status.dropped, status.refused, status.failed) == (10, 5, 2, 1, 1)
+    assert status.latency_p95 == pytest.approx(0.05)

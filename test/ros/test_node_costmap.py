@@ -1,0 +1,323 @@
+"""The costmap of the node, over DDS. The fake engine reads labels off the brightness, so they are known exactly."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from array import array
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from nav_msgs.msg import OccupancyGrid, Odometry
+from robot import LATCHED, RELIABLE, make_image, wait_until
+from scene import BOX, GRASS, PERSON, ROAD, SKY, Box, mount, render
+from sensor_msgs.msg import CameraInfo, PointCloud2
+
+from espnet_ros.classes import load_class_table
+from espnet_ros.costmap.camera import CameraModel
+from espnet_ros.msg import ClassLayer, CostmapLayers
+from espnet_ros.types import ImageSize
+
+pytestmark = pytest.mark.ros
+
+CAMERA = CameraModel(ImageSize(120, 160), 100.0, 100.0, 79.5, 59.5)
+CITYSCAPES = load_class_table("cityscapes")
+CLASS_OF = np.zeros(256, np.uint8)
+CLASS_OF[[ROAD, GRASS, BOX, PERSON, SKY]] = [
+    CITYSCAPES.names.index(n) for n in ("road", "terrain", "car", "person", "sky")
+]
+SCENE = [Box(6.0, 8.0, -1.0, 1.0, 1.5)]
+PARAMETERS = {
+    "input_height": 120,
+    "input_width": 160,
+    "pose_source": "odom",
+    "camera_z": 1.4,
+    "camera_pitch": math.radians(10),
+    "costmap_timeout": 0.6,
+}
+
+
+class Vehicle:
+    """The robot around the node: camera, calibration and odometry with one clock."""
+
+    def __init__(self, robot):
+        self.robot = robot
+        self.x = self.y = 0.0
+        self.calibration = calibration()
+        node = robot.node
+        self._camera_info = node.create_publisher(CameraInfo, "camera_info", 10)
+        self._odometry = node.create_publisher(Odometry, "odom", 10)
+        wait_until(self._is_heard, "the node listens to camera_info and odom")
+        self.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
+        self.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)
+        self.labels = robot.listen("label_image")
+
+    def _is_heard(self):
+        return self._camera_info.get_subscription_count() > 0 and self._odometry.get_subscription_count() > 0
+
+    def see(self, boxes=SCENE, odometry_late_by=0.0, with_odometry=True):
+        """Publish one image with what belongs to it; returns its stamp."""
+        now = self.robot.node.get_clock().now()
+        labels = render(CAMERA, mount(1.4, 10.0), boxes)
+        image = make_image(height=120, width=160)
+        brightness = np.ceil((CLASS_OF[labels] + 0.5) * 256 / len(CITYSCAPES)).astype(np.uint8)
+        image.data = array("B", np.repeat(brightness[..., None], 3, axis=2).tobytes())
+        image.header.stamp = now.to_msg()
+        self.calibration.header = image.header
+        self._camera_info.publish(self.calibration)
+        if with_odometry:
+            odometry = Odometry(child_frame_id="base_link")
+            odometry.header.frame_id = "odom"
+            stamp = now.nanoseconds + round(odometry_late_by * 1e9)
+            odometry.header.stamp.sec, odometry.header.stamp.nanosec = stamp // 10**9, stamp % 10**9
+            odometry.pose.pose.position.x, odometry.pose.pose.position.y = self.x, self.y
+            odometry.pose.pose.orientation.w = 1.0
+            self._odometry.publish(odometry)
+        self.robot.camera().publish(image)
+        return image.header.stamp
+
+    def see_until(self, recorder, condition, what, **how):
+        """Publish images until a message of a topic fulfils a condition; returns that message."""
+
+        def found():
+            self.see(**how)
+            return next((m for m in reversed(recorder.messages) if condition(m)), None)
+
+        return _poll_slowly(found, what)
+
+    def problem(self, text, **how):
+        """Publish images until /diagnostics says this of the costmap."""
+
+        def found():
+            self.see(**how)
+            status = self.robot.diagnostic("costmap")
+            return status if status and text in status[0].message else None
+
+        return _poll_slowly(found, f"/diagnostics says '{text}'")
+
+
+def _poll_slowly(condition, what):
+    import time
+
+    def slowly():
+        time.sleep(0.04)
+        return condition()
+
+    return wait_until(slowly, what)
+
+
+def calibration():
+    message = CameraInfo(height=120, width=160, distortion_model="plumb_bob")
+    message.k = [100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0]
+    return message
+
+
+def cells(message):
+    return np.array(message.data, np.int8).reshape(message.info.height, message.info.width)
+
+
+def at(message, x, y):
+    """Value of a grid at a place in its frame."""
+    origin = message.info.origin.position
+    column = int((x - origin.x) // message.info.resolution)
+    row = int((y - origin.y) // message.info.resolution)
+    return int(cells(message)[row, column])
+
+
+@pytest.fixture(scope="module")
+def node(start_node):
+    return start_node(PARAMETERS)
+
+
+@pytest.fixture(scope="module")
+def vehicle(node, make_robot):
+    robot = make_robot()
+    wait_until(lambda: robot.state() == "active", "the node is active")
+    return Vehicle(robot)
+
+
+def car(message):
+    """Largest value where the car touches the ground, to within half a pixel: 6 m ahead that is 13 cm."""
+    return max(at(message, x, 0.05) for x in (5.85, 5.95, 6.05, 6.15))
+
+
+def has_car(message):
+    return car(message) == 100
+
+
+def test_the_merged_grid_has_lethal_graded_and_free_cells_where_they_are(vehicle):
+    grid = vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    assert at(grid, 4.05, 0.05) == 0
+    assert at(grid, 6.05, 4.05) == 70  # terrain
+    assert at(grid, 9.05, 0.05) == 0  # in the car's shadow: unknown
+    assert set(np.unique(cells(grid)).tolist()) == {0, 70, 100}
+
+
+def test_a_grid_has_the_stamp_of_its_image_and_lies_on_whole_cells_of_odom(vehicle):
+    stamp = vehicle.see()
+    grid = wait_until(lambda: next((m for m in vehicle.costmaps.messages if m.header.stamp == stamp), None), "its grid")
+    assert grid.header.frame_id == "odom"
+    assert (grid.info.width, grid.info.height) == (200, 200)
+    assert grid.info.resolution == pytest.approx(0.1)
+    assert (grid.info.origin.position.x, grid.info.origin.position.y) == (pytest.approx(-10.0), pytest.approx(-10.0))
+    assert grid.info.origin.orientation.w == 1.0
+
+
+def test_a_layer_has_the_probability_of_its_class_and_unknown_elsewhere(vehicle):
+    def sure(message):
+        """Evidence grows image by image, the car's and the free road's each at its own rate."""
+        return car(message) > 90 and 0 <= at(message, 4.05, 0.05) < 20
+
+    cars = vehicle.see_until(vehicle.cars, sure, "the car is in its layer and the road before it is not")
+    assert at(cars, 9.05, 0.05) == -1
+
+
+def test_all_layers_come_in_one_message(vehicle):
+    together = vehicle.robot.listen("costmap_layers", CostmapLayers, LATCHED)
+    message = vehicle.see_until(together, lambda m: True, "costmap_layers")
+    vehicle.robot.unlisten(together)
+    layers = {layer.name: layer for layer in message.layers}
+    assert list(layers) == ["road", "sidewalk", "structure", "pole", "vegetation", "terrain", "person", "vehicle"]
+    assert (layers["vehicle"].kind, layers["vehicle"].cost) == (ClassLayer.STANDING, 100)
+    assert list(layers["person"].class_names) == ["person", "rider"]
+    assert list(layers["person"].class_ids) == [11, 12]
+    assert (layers["road"].kind, layers["terrain"].cost) == (ClassLayer.FLAT, 70)
+    assert all(len(layer.data) == len(message.merged) == 200 * 200 for layer in message.layers)
+    assert (message.info.width, message.header.frame_id) == (200, "odom")
+
+
+def test_contacts_come_as_points_of_the_base_frame_with_their_class(vehicle):
+    clouds = vehicle.robot.listen("points", PointCloud2, RELIABLE)
+    cloud = vehicle.see_until(clouds, lambda m: m.width > 5, "points")
+    vehicle.robot.unlisten(clouds)
+    assert cloud.header.frame_id == "base_link"
+    assert [(field.name, field.offset) for field in cloud.fields] == [
+        ("x", 0), ("y", 4), ("z", 8), ("class_id", 12), ("confidence", 13),
+    ]  # fmt: skip
+    raw = np.frombuffer(cloud.data, np.uint8).reshape(cloud.width, cloud.point_step)
+    x, y, z = (raw[:, start : start + 4].copy().view(np.float32)[:, 0] for start in (0, 4, 8))
+    assert np.median(np.abs(x - 6.0)) < 0.2
+    assert np.abs(y).max() < 1.2
+    assert z == pytest.approx(0.15)
+    assert set(raw[:, 12]) == {CITYSCAPES.names.index("car")}
+
+
+def test_what_was_seen_stays_in_place_while_the_robot_drives(vehicle):
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    vehicle.x = 0.57
+    shifted = [Box(6.0 - 0.57, 8.0 - 0.57, -1.0, 1.0, 1.5)]
+    moved = vehicle.see_until(
+        vehicle.costmaps, lambda m: m.info.origin.position.x > -9.9, "the grid moves", boxes=shifted
+    )
+    assert has_car(moved)
+    assert moved.info.origin.position.x == pytest.approx(-9.5)
+    vehicle.x = 0.0
+    vehicle.see_until(vehicle.costmaps, lambda m: m.info.origin.position.x < -9.9, "the grid moves back")
+
+
+def test_when_images_end_a_cleared_grid_goes_out_and_diagnostics_say_why(vehicle):
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    wait_until(lambda: not cells(vehicle.costmaps.last).any(), "a cleared grid", timeout=5)
+    wait_until(lambda: (cells(vehicle.cars.last) == -1).all(), "a cleared layer", timeout=5)
+    found = wait_until(
+        lambda: (d := vehicle.robot.diagnostic("costmap")) and "cleared" in d[0].message and d, "a diagnostic"
+    )
+    assert found[0].message == "cleared for 0.6 s: no image was labelled"
+    assert found[0].level == DiagnosticStatus.WARN
+    late = vehicle.robot.listen("costmap", OccupancyGrid, LATCHED)
+    assert not cells(wait_until(lambda: late.last, "what a late reader gets")).any()
+    vehicle.robot.unlisten(late)
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is back")
+
+
+def test_a_calibration_of_zeros_gives_no_grid_but_a_diagnostic_and_labels_go_on(vehicle, node):
+    vehicle.calibration = CameraInfo(height=120, width=160)
+    count = len(vehicle.labels.messages)
+    status, _ = vehicle.problem("camera fx must be above 0 pixel, is 0.0")
+    assert status.level == DiagnosticStatus.WARN
+    assert node.log.count("costmap: camera fx must be above 0 pixel, is 0.0") == 1
+    assert len(vehicle.labels.messages) > count
+    vehicle.calibration.k = [math.nan] * 9
+    vehicle.problem("camera fx must be a finite number, is nan")
+    vehicle.calibration = calibration()
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is back")
+
+
+def test_odometry_from_the_future_gives_no_grid_but_a_diagnostic(vehicle):
+    wait_until(lambda: not cells(vehicle.costmaps.last).any(), "a cleared grid", timeout=5)
+    vehicle.problem("odometry must be at most 0.1 s older than the image", with_odometry=False)
+    count = len(vehicle.costmaps.messages)
+    vehicle.see(odometry_late_by=30.0)
+    vehicle.problem("odometry must reach back to the image's stamp", with_odometry=False)
+    assert len(vehicle.costmaps.messages) == count
+
+
+def test_an_odometry_that_jumps_empties_the_grid_and_is_named(vehicle):
+    # the odometry of the test before is ahead: its clock goes back now, which is a jump of its own
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is back")
+    vehicle.x = 40.0
+    moved = vehicle.see_until(
+        vehicle.costmaps, lambda m: m.info.origin.position.x > 20, "the grid is elsewhere", boxes=[]
+    )
+    assert (cells(moved) != 100).all()
+    status, values = vehicle.problem("images added", boxes=[])
+    assert status.level == DiagnosticStatus.OK
+    assert "odometry jumped: it moved 40.0 m" in values["last_pose_jump"]
+    vehicle.x = 0.0
+
+
+def test_with_only_labels_listened_to_the_costmap_costs_nothing(vehicle):
+    robot = vehicle.robot
+    for recorder in (vehicle.costmaps, vehicle.cars):
+        robot.unlisten(recorder)
+    _, before = vehicle.problem("nobody listens")
+    for _ in range(5):
+        vehicle.see()
+    _, after = vehicle.problem("nobody listens")
+    assert after["updates"] == before["updates"]
+    vehicle.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
+    vehicle.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)
+
+
+def test_a_change_of_resolution_is_live_and_a_bad_one_is_refused(vehicle):
+    reason = vehicle.robot.set(costmap_min_range=20.0)
+    assert reason == "costmap_min_range must be below costmap_max_range, 12.0 m, is 20.0"
+    assert vehicle.robot.set(costmap_resolution=0.2) == ""
+    grid = vehicle.see_until(vehicle.costmaps, lambda m: m.info.width == 100 and m.data.count(100), "coarse cells")
+    assert grid.info.resolution == pytest.approx(0.2)
+    assert vehicle.robot.set(costmap_resolution=0.1) == ""
+
+
+def test_a_costmap_made_anew_clears_what_the_old_one_left(vehicle):
+    vehicle.costmaps.messages.clear()  # grids of the tests before lie elsewhere
+    vehicle.see_until(vehicle.costmaps, lambda m: m.info.width == 200 and has_car(m), "the car is in the costmap")
+    assert vehicle.robot.set(costmap_decay=9.0) == ""
+    wait_until(lambda: not cells(vehicle.costmaps.last).any(), "a cleared grid", timeout=5)
+    wait_until(lambda: (cells(vehicle.cars.last) == -1).all(), "a cleared layer", timeout=5)
+
+
+def test_deactivation_clears_the_grid(vehicle):
+    vehicle.costmaps.messages.clear()
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    assert vehicle.robot.change_state("deactivate")
+    wait_until(lambda: not cells(vehicle.costmaps.last).any(), "a cleared grid", timeout=5)
+    assert vehicle.robot.change_state("activate")
+    vehicle.costmaps.messages.clear()
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is back")
+
+
+def test_a_killed_node_leaves_a_cleared_grid(vehicle, node):
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    assert node.end() == 0
+    wait_until(lambda: not cells(vehicle.costmaps.last).any(), "a cleared grid", timeout=5)
+
+
+def test_a_camera_that_looks_at_the_sky_makes_no_obstacle(start_node, make_robot):
+    start_node({**PARAMETERS, "camera_pitch": math.radians(-60)}, namespace="sky")
+    robot = make_robot("sky")
+    wait_until(lambda: robot.state() == "active", "the node is active")
+    vehicle = Vehicle(robot)
+    vehicle.problem("camera must see ground between 0.5 and 12.0 m, sees none")
+    assert all(not cells(message).any() for message in vehicle.costmaps.messages)

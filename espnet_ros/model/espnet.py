@@ -194,15 +194,18 @@ class ESPNet(nn.Module):
         self.conv = ConvBatchNormAct(skip_channels + num_classes, num_classes, 3)
         self.classifier = _double(num_classes)
 
-    def half_size_features(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) image to (N, classes, H/2, W/2): all but the last, doubling layer."""
-        encoded = self.encoder.features(image)
+    def decode(self, encoded: EncoderFeatures) -> Tensor:
+        """The encoder's features to (N, classes, H/2, W/2): all of the decoder but the last, doubling layer."""
         from_level3 = self.up_l3(self.br(encoded.scores))  # (N, C, H/4, W/4)
         from_level2 = self.level3_C(encoded.level2_joined)  # (N, C, H/4, W/4)
         joined = self.combine_l2_l3(torch.cat([from_level2, from_level3], 1))  # (N, C, H/4, W/4)
         skip = encoded.level1 if self.skip_channels == 16 else encoded.level1_joined  # (N, skip, H/2, W/2)
         out: Tensor = self.conv(torch.cat([self.up_l2(joined), skip], 1))  # (N, C, H/2, W/2)
         return out
+
+    def half_size_features(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) image to (N, classes, H/2, W/2)."""
+        return self.decode(self.encoder.features(image))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) normalised image to (N, classes, H, W) logits; H and W are multiples of 8."""

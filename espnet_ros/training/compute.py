@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 import torch
+from torch import Tensor, nn
 
 from espnet_ros.errors import ParameterError
 from espnet_ros.training.config import TrainingConfig
@@ -47,22 +48,51 @@ def choose_compute(config: TrainingConfig, device: str = "auto") -> Compute:
     place = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
     precision = config.precision
     if precision == "auto":
-        precision = "bf16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        precision = "bf16" if _has_bf16(place) else "fp32"
     if place.type == "cpu" and precision == "fp16":
         raise ParameterError("precision must be fp32 or bf16 on a CPU, is 'fp16'")
     layout = config.memory_format
-    # torch 2.13 ends with a segmentation fault where bf16 autocast meets channels_last on a CPU.
-    is_broken_pair = place.type == "cpu" and precision == "bf16"
-    if layout == "channels_last" and is_broken_pair:
-        raise ParameterError("memory_format must be contiguous with bf16 on a CPU, is 'channels_last'")
-    if layout == "auto":
-        layout = "contiguous" if is_broken_pair else "channels_last"
     return Compute(
         place,
         {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
-        torch.channels_last if layout == "channels_last" else torch.contiguous_format,
+        torch.contiguous_format if layout == "contiguous" else torch.channels_last,
         precision == "fp16",
     )
+
+
+def _has_bf16(place: torch.device) -> bool:
+    if place.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # Older torch does not say, and a CPU that emulates bf16 is slower with it.
+    features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, feature, lambda: False)()) for feature in features)
+
+
+class _Float32Conv2d(nn.Conv2d):
+    """Convolution that computes in float32 under autocast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+_SAFE_BF16_CHANNELS = 16
+
+
+def guard_convolutions(network: nn.Module, compute: Compute) -> None:
+    """Keep bf16 away from the convolutions that a CPU differentiates wrongly in it.
+
+    torch 2.13 (oneDNN 3.12) gives NaN, wrong numbers or a segmentation fault for the weight gradient of dilated
+    channels_last bf16 convolutions with 25 channels; with 12 it is right. In ESPNet these are the dilated ones of the
+    third level.
+    """
+    if compute.device.type != "cpu" or compute.autocast is not torch.bfloat16:
+        return
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        if max(module.dilation) > 1 and module.in_channels > _SAFE_BF16_CHANNELS:
+            module.__class__ = _Float32Conv2d  # keeps its parameters and their names
 
 
 def prepare(config: TrainingConfig, compute: Compute) -> None:

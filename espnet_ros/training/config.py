@@ -120,6 +120,15 @@ class Stage:
     epochs: int = _key(0, "Length in epochs; 0: steps says it.", minimum=0, maximum=100_000)
     steps: int = _key(0, "Length in batches; 0: epochs says it.", minimum=0, maximum=100_000_000)
     batch_size: int = _key(16, "Images a step.", minimum=1, maximum=4096)
+    crop: Optional[ImageSize] = field(
+        default=None,
+        metadata=_rule(
+            "Height and width of what is learnt from at once; none: the run's.",
+            minimum=16,
+            maximum=8192,
+            multiple_of=SIZE_MULTIPLE,
+        ),
+    )
     optimizer: str = _key("adamw", "adamw, adam or sgd (momentum 0.9, Nesterov).", choices=("adamw", "adam", "sgd"))
     learning_rate: float = _key(2e-3, "Highest learning rate.", minimum=1e-8, maximum=10.0)
     warmup_steps: int = _key(0, "Steps over which the learning rate rises from 0.", minimum=0)
@@ -148,7 +157,7 @@ class TrainingConfig:
     )
     sources: Sources = field(metadata=_rule("Images."))
     stages: Tuple[Stage, ...] = field(
-        metadata=_rule("One, or the paper's two: espnet_c first, then espnet from its encoder.")
+        metadata=_rule("Each starts from the one before; the paper has two, espnet_c and then espnet.")
     )
     crop: Optional[ImageSize] = field(
         default=None,

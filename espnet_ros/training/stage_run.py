@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from espnet_ros.errors import TrainingError
 from espnet_ros.model.espnet import ESPNet
 from espnet_ros.model.loading import Network
 from espnet_ros.training.augmentation import Augmenter, Batch
-from espnet_ros.training.compute import Compute
+from espnet_ros.training.compute import Compute, guard_convolutions
 from espnet_ros.training.config import Stage, TrainingConfig
 from espnet_ros.training.images import LabelledImages
 from espnet_ros.training.losses import SegmentationLoss
@@ -29,24 +29,20 @@ class StepOutcome(NamedTuple):
     gradient_norm: float
 
 
-class TracedNetwork(nn.Module):
+class ScoredNetwork(nn.Module):
     """A network that also gives the encoder's scores, which ESPNet's own forward keeps to itself."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self._scores: List[Tensor] = []
-        encoder = network.encoder if isinstance(network, ESPNet) else network
-        encoder.classifier.register_forward_hook(self._keep)
 
     def forward(self, image: Tensor) -> Tuple[Tensor, Tensor]:
-        """Logits, and the encoder's scores at an eighth of the size."""
-        self._scores.clear()
-        logits = self.network(image)
-        return logits, self._scores[0]
-
-    def _keep(self, _module: nn.Module, _inputs: Any, scores: Tensor) -> None:
-        self._scores.append(scores)
+        """Logits, and the encoder's scores at an eighth of the size; the same where there is no decoder."""
+        if isinstance(self.network, ESPNet):
+            encoded = self.network.encoder.features(image)
+            return self.network.classifier(self.network.decode(encoded)), encoded.scores
+        scores = self.network(image)
+        return scores, scores
 
 
 class StageRun:
@@ -80,6 +76,7 @@ class StageRun:
     ) -> None:
         self._config, self._stage, self._compute = config, stage, compute
         self.network = network.to(compute.device, memory_format=compute.memory_format).train()  # type: ignore[call-overload]
+        guard_convolutions(self.network, compute)
         self.average = AveragedWeights(self.network, config.ema_decay)
         self.step = 0
         self.total_steps = total_steps
@@ -87,11 +84,12 @@ class StageRun:
         self._images = torch.cat([source.images for source in sources]).to(compute.device)
         self._labels = torch.cat([source.labels for source in sources]).to(compute.device)
         self._order = order
-        self._augment, self._normalise, self._loss = augmenter, normalisation, loss
+        self._augment, self._normalise = augmenter, normalisation
+        self._loss = torch.compile(loss, dynamic=False) if config.compile else loss
         self._optimizer = build_optimizer(self.network, stage)
         self._scaler = torch.amp.GradScaler("cuda", enabled=compute.needs_scaling)
-        traced = TracedNetwork(self.network)
-        self._forward = torch.compile(traced) if config.compile else traced
+        scored = ScoredNetwork(self.network)
+        self._forward = torch.compile(scored, dynamic=False) if config.compile else scored
         self._parameters = list(self.network.parameters())
         self._buffers = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
 

@@ -182,15 +182,15 @@ class Trainer:
             self._frequencies, self._table, settings.class_weighting, settings.weighting_power, settings.ignored_weight
         )
         counted = [row.id for row in self._table.classes if not row.ignore]
-        encoder = self._finished[-1].state if self._finished else None
+        before = self._finished[-1].state if self._finished else None
         run = StageRun(
             config,
             stage,
-            start_network(config, index, len(self._table), encoder),
+            start_network(config, index, len(self._table), before),
             train,
             torch.from_numpy(order),
             total,
-            Augmenter(config.augmentation, config.crop_size, self._mean, seed),
+            Augmenter(config.augmentation, stage.crop or config.crop_size, self._mean, seed),
             self._normalisation,
             SegmentationLoss(settings, weights, counted).to(self._compute.device),
             self._compute,

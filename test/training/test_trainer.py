@@ -17,11 +17,12 @@ from espnet_ros import cli
 from espnet_ros.errors import ParameterError, TrainingError, WeightsError
 from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.model.graph import SegmentationGraph
-from espnet_ros.model.loading import load_network, read_state_dict
+from espnet_ros.model.loading import build_network, load_network, read_state_dict
 from espnet_ros.training import stage_run
-from espnet_ros.training.compute import choose_compute
+from espnet_ros.training.compute import choose_compute, guard_convolutions
 from espnet_ros.training.files import load_snapshot
 from espnet_ros.training.interruption import Interruption
+from espnet_ros.training.start import start_network
 from espnet_ros.training.trainer import Trainer
 from espnet_ros.training.validation import Normalisation, predict
 
@@ -149,6 +150,36 @@ def test_a_larger_alpha_starts_from_the_levels_that_it_shares(make_config, tmp_p
         _train(make_config(init=str(tmp_path / "none.safetensors")), tmp_path / "other")
 
 
+def test_a_larger_alpha_starts_as_good_as_the_smaller(make_config, tmp_path):
+    _train(make_config(), tmp_path / "small")
+    path = tmp_path / "small" / "weights.safetensors"
+    small = load_network(select_checkpoint(str(path), "espnet", 3)).eval()
+    large = start_network(make_config(alpha=8, init=str(path)), 0, 12, None).eval()
+    image = torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(small(image), large(image), atol=1e-2)
+        for block in large.encoder.level3[3:]:
+            block.bn.bn.running_mean.add_(1.0)
+        assert not torch.allclose(small(image), large(image), atol=1e-2)
+
+
+def test_a_stage_goes_on_from_the_one_before_with_its_own_crop(make_config, tmp_path, monkeypatch):
+    seen = []
+    batch = stage_run.StageRun.batch
+
+    def noted(run, step):
+        drawn = batch(run, step)
+        seen.append((tuple(drawn.labels.shape[1:]), run.network.state_dict()["classifier.weight"].clone()))
+        return drawn
+
+    monkeypatch.setattr(stage_run.StageRun, "batch", noted)
+    stages = [{"steps": 4, "batch_size": 4, "crop": [24, 32]}, {"steps": 1, "batch_size": 4}]
+    _train(make_config(stages=stages), tmp_path / "out")
+    assert [size for size, _ in seen] == [(24, 32)] * 4 + [(48, 64)]
+    first = read_state_dict(tmp_path / "out" / "stage0.safetensors")["classifier.weight"]
+    assert torch.equal(seen[-1][1], first)
+
+
 def test_a_run_is_not_overwritten_nor_resumed_with_another_config(make_config, tmp_path):
     stages = [{"steps": 2, "batch_size": 4}]
     _train(make_config(stages=stages), tmp_path / "out")
@@ -208,19 +239,51 @@ def test_a_run_leaves_curves_as_a_table_and_as_a_picture(make_config, tmp_path):
     assert not list((tmp_path / "out").glob("*.part"))
 
 
-def test_bf16_and_channels_last_do_not_meet_on_a_cpu(make_config):
-    with pytest.raises(ParameterError, match="memory_format must be contiguous with bf16 on a CPU"):
-        choose_compute(make_config(precision="bf16", memory_format="channels_last"), "cpu")
+def test_a_cpu_computes_in_bf16_where_it_has_it(make_config, monkeypatch):
     with pytest.raises(ParameterError, match="precision must be fp32 or bf16 on a CPU, is 'fp16'"):
         choose_compute(make_config(precision="fp16"), "cpu")
-    compute = choose_compute(make_config(precision="bf16"), "cpu")
-    assert (compute.autocast, compute.memory_format) == (torch.bfloat16, torch.contiguous_format)
-    assert choose_compute(make_config(), "cpu").memory_format == torch.channels_last
+    for has_bf16, kind in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has_bf16=has_bf16: has_bf16, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+        assert choose_compute(make_config(), "cpu").autocast is kind
+    assert choose_compute(make_config(precision="bf16"), "cpu").memory_format == torch.channels_last
+    assert choose_compute(make_config(memory_format="contiguous"), "cpu").memory_format == torch.contiguous_format
+
+
+@pytest.mark.parametrize("memory_format", ["channels_last", "contiguous"])
+@pytest.mark.parametrize("size", [(40, 56), (240, 320)])
+def test_bf16_gradients_on_a_cpu_are_those_of_fp32(make_config, memory_format, size):
+    """oneDNN has wrong ones, for some sizes only, which the guard keeps away."""
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, 12, (2, *size), generator=torch.Generator().manual_seed(1))
+    gradients = {}
+    for precision in ("fp32", "bf16"):
+        compute = choose_compute(make_config(precision=precision, memory_format=memory_format), "cpu")
+        torch.manual_seed(2)
+        network = build_network("espnet", 3, 12).to(memory_format=compute.memory_format)
+        guard_convolutions(network, compute)
+        with torch.autocast("cpu", dtype=compute.autocast or torch.bfloat16, enabled=compute.autocast is not None):
+            logits = network(images.contiguous(memory_format=compute.memory_format))
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
+        gradients[precision] = {name: value.grad for name, value in network.named_parameters()}
+    for name in gradients["fp32"]:
+        if ".d" in name:
+            a, b = gradients["fp32"][name].flatten(), gradients["bf16"][name].flatten()
+            assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.95, name
 
 
 def test_bf16_trains_on_a_cpu(make_config, tmp_path):
     _train(make_config(precision="bf16", stages=[{"steps": 4, "batch_size": 4}]), tmp_path / "out")
     assert all(math.isfinite(float(loss)) for loss in _losses(tmp_path / "out"))
+
+
+def test_a_compiled_run_has_the_losses_of_one_that_is_not(make_config, tmp_path):
+    loss = {"lovasz_weight": 0.5, "encoder_weight": 0.4}
+    for name, is_compiled in (("compiled", True), ("not", False)):
+        config = make_config(compile=is_compiled, precision="fp32", loss=loss, stages=[{"steps": 3, "batch_size": 4}])
+        _train(config, tmp_path / name)
+    compiled, plain = ([float(loss) for loss in _losses(tmp_path / name)] for name in ("compiled", "not"))
+    assert compiled == pytest.approx(plain, rel=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")

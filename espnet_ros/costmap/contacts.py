@@ -8,8 +8,7 @@ from espnet_ros.costmap.projection import GroundView
 
 _SOLID_SHARE = 0.7
 """Of the samples between a contact and the obstacle's least height, this many must show something standing."""
-_OVERHEAD_GAP = 0.25
-"""Ground between two parts of one thing is at most this share of the lower part's height in the image."""
+_BODY_HALF_WIDTH = 0.4  # m; how far aside two parts of one thing are looked for being one
 _POCKET_DEPTH, _POCKET_HALF_WIDTH = 0.3, 0.15  # m
 
 
@@ -40,11 +39,12 @@ def find_contacts(
     rise = _end_of_rise(view, min_obstacle_height)[rows]
     tall = np.zeros((flat.shape[0] + 1, flat.shape[1]), np.int32)
     np.cumsum(standing, axis=0, out=tall[1:])
-    standing_below = tall[rows, columns]
-    is_solid = (tall[rise, columns] - standing_below) >= _SOLID_SHARE * (rise - rows)
-    is_false = _is_beside(view, seen, standing, rows, columns)
+    is_solid = (tall[rise, columns] - tall[rows, columns]) >= _SOLID_SHARE * (rise - rows)
+    # Between two samples of one edge, rounding to whole pixels can show a little of the ground beside it.
+    is_false = tall[rows, columns] > tall[view.rows_below[rows], columns]
+    is_false |= _is_beside(view, seen, standing, rows, columns)
     is_false |= _is_enclosed(view, seen, rows, columns)
-    is_false |= _is_overhead(view, seen, standing, standing_below, rows, columns)
+    is_false |= _is_overhead(view, seen, standing, tall, rows, columns)
     contact[rows, columns] = is_solid & ~is_false
     return contact
 
@@ -87,20 +87,15 @@ def _is_enclosed(view: GroundView, seen: np.ndarray, rows: np.ndarray, columns: 
 
 
 def _is_overhead(
-    view: GroundView,
-    seen: np.ndarray,
-    standing: np.ndarray,
-    standing_below: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
+    view: GroundView, seen: np.ndarray, standing: np.ndarray, tall: np.ndarray, rows: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
-    """Which contacts are but a higher part of the thing below, with a little ground showing in between.
+    """Which contacts are but a higher part of the thing below, with ground showing in between.
 
-    So it is between the shoulder and the chin of a person who is looked down upon. ``standing_below`` counts, for each
-    contact, the samples below it in the image that show something standing.
+    So it is between the shoulder and the chin of a person who is looked down upon, or between the arms and the wheel
+    of a cyclist: a little aside, the two parts are one. ``tall`` counts the standing samples below each in the image.
     """
     is_overhead = np.zeros(len(rows), bool)
-    behind = np.flatnonzero(standing_below)
+    behind = np.flatnonzero(tall[rows, columns])
     if not len(behind):
         return is_overhead
     row, column = rows[behind], columns[behind]
@@ -108,10 +103,15 @@ def _is_overhead(
     below = standing[:, column]  # (S, K)
     top = np.where(below & (index < row), index, -1).max(axis=0)
     foot = np.where(~below & (index < top), index, -1).max(axis=0) + 1
-    angle = np.arctan2(view.height, view.ranges)
-    gap, height = angle[top] - angle[row], angle[foot] - angle[top]
-    is_same = (top >= 0) & (seen[top, column] == seen[row, column])
-    is_overhead[behind] = is_same & (gap < _OVERHEAD_GAP * height)
+    label = seen[row, column]
+    reach = _BODY_HALF_WIDTH / (view.ranges[foot] * view.azimuth_step)
+    offsets = np.arange(-int(reach.max()), int(reach.max()) + 1)
+    beside = np.clip(column[:, None] + offsets, 0, seen.shape[1] - 1)  # (K, W)
+    first, end = top[:, None], row[:, None] + 1
+    is_joined = tall[end, beside] - tall[first, beside] == end - first
+    is_joined &= (seen[first, beside] == label[:, None]) & (seen[end - 1, beside] == label[:, None])
+    is_joined &= np.abs(offsets) <= reach[:, None]
+    is_overhead[behind] = is_joined.any(axis=1) & (seen[top, column] == label)
     return is_overhead
 
 

@@ -24,7 +24,7 @@ _BEYOND_RANGE = 1.25
 _NO_PIXEL = -1
 _MAX_RAY_MISMATCH = 3.0  # pixel
 _PIXELS_ASIDE = 1.2
-_PLAIN_SLOPE, _STEEPEST_SLOPE = 1.5, 3.5
+_PLAIN_SLOPE, _STEEPEST_SLOPE = 1.1, 3.5
 """Pixels up for one pixel aside: up to the first, the foot of a standing thing is plain to see; up to the second, it is
 told from an upright edge by going on. A wall a metre beside a camera at 2.5 m has 2.5."""
 _POSE_TOLERANCE = 1e-4  # m and rad

@@ -91,6 +91,23 @@ def test_a_thing_that_fills_the_bottom_of_the_image_has_no_contact_in_view():
     assert len(evidence.contact_x) == 0
 
 
+def test_an_arm_held_out_touches_no_ground():
+    # a person 3 m ahead, and an arm at 1 m height that reaches 0.3 m to the left, with ground showing under it
+    foot = Box(3.0, 3.2, -0.6, -0.2, 1.3, PERSON)
+    wheel = Box(3.0, 3.2, -0.2, 0.2, 0.4, PERSON)
+
+    def arm(labels):
+        labels[labels.shape[0] // 2 + 8 : labels.shape[0] // 2 + 16, 150:176] = PERSON
+
+    evidence = _extract([foot, wheel], change=arm)
+    person = evidence.contact_label == PERSON
+    assert np.count_nonzero(person) > 10
+    assert evidence.contact_x[person].max() < 3.4
+    # without the person beside it, what hangs over the wheel is a thing of its own
+    alone = _extract([wheel], change=arm)
+    assert alone.contact_x.max() > 5.0
+
+
 def test_a_speck_is_no_obstacle():
     def speck(labels):
         labels[200:202, 160] = BOX

@@ -42,7 +42,7 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def worlds():
-    return [StreetWorld(seed=seed, length=60.0) for seed in (2, 5)]
+    return [StreetWorld(seed=seed, length=60.0) for seed in (2, 5, 33, 47)]
 
 
 class Ground(NamedTuple):

@@ -6,19 +6,22 @@ import argparse
 import itertools
 import random
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable
 from espnet_ros.commands.options import add_command, add_engine_options, add_frame_options, config_from, open_frames
 from espnet_ros.config import NodeConfig, default_of
+from espnet_ros.demo.alpha_table import format_alphas, is_by_alpha
+from espnet_ros.demo.alphas import ALL_ALPHAS, SECONDS_EACH, build_ahead, check_alphas, default_alphas, parse_alphas
 from espnet_ros.demo.costmaps import IOU_IS, CostmapRecorder, CostmapReport
 from espnet_ros.demo.drive import DriveRecorder, DriveReport
-from espnet_ros.demo.machine import describe_machine
+from espnet_ros.demo.facts import describe_run
 from espnet_ros.demo.page import headline_numbers, write_page
 from espnet_ros.demo.picture import write_picture
 from espnet_ros.demo.street import StreetDrive
+from espnet_ros.demo.switcher import AlphaSwitcher
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError, NodeError, ParameterError
 from espnet_ros.evaluation.frames import FrameSource
@@ -34,12 +37,19 @@ _STREET_SPEED = 5.0  # m/s
 _STREET_WEIGHTS = "camvid"
 
 
-class _Drive(NamedTuple):
-    """What is played: frames at a rate in Hz, how many (0: all of a source that does not know), and their costmaps."""
+class _Extent(NamedTuple):
+    """Rate in Hz, and number of frames; 0: all of a source that does not know."""
 
-    source: FrameSource
     rate: float
     num_frames: int
+
+
+class _Drive(NamedTuple):
+    """What is played, the alphas in their order, and the costmaps."""
+
+    source: FrameSource
+    extent: _Extent
+    alphas: Sequence[int]
     costmaps: Optional[CostmapRecorder]
 
 
@@ -93,33 +103,40 @@ def add_parser(subparsers: Any) -> None:
         metavar="SHARE",
         help="with --picture: where in the drive that frame is, 0 to 1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--alphas",
+        metavar="A,B,...",
+        help="alphas (8, 5, 3) that the node is changed to while it drives, each for an equal share of the images "
+        f"(default: {','.join(map(str, ALL_ALPHAS))} in a synthetic street of {SECONDS_EACH * len(ALL_ALPHAS):g} s or "
+        "longer, where the weights are a family that has them all; else --alpha alone)",
+    )
     add_engine_options(parser)
-    # Which weights are the default depends on the input.
-    parser.set_defaults(run=run, weights=None)
+    # Which weights and alphas are the default depends on the input.
+    parser.set_defaults(run=run, weights=None, alpha=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Play, print the numbers, write the page.
 
     Raises:
-        EspnetError: the input, the weights or the node cannot be had.
+        EspnetError: the input, the weights or the node cannot be had, or an alpha answered no image.
     """
-    if args.rate is not None and not 0 < args.rate <= 1000:
-        raise ParameterError(f"--rate must be above 0 and at most 1000 Hz, is {args.rate}")
-    if args.limit < 0:
-        raise ParameterError(f"--limit must be at least 0, is {args.limit}")
-    if not 0 <= args.picture_at <= 1:
-        raise ParameterError(f"--picture-at must be 0 to 1, is {args.picture_at}")
+    _check_numbers(args)
     source = open_frames(args)
     if source is not None and args.seed is not None:
         raise ParameterError("--seed chooses a synthetic street, so it takes no --images, --video or --bag")
     if args.weights is None:
         args.weights = _STREET_WEIGHTS if source is None else default_of("weights")
-    config = config_from(args).changed({"autostart": True})
+    extent = _extent(args, source)
+    alphas, config = _choose_alphas(args, extent, is_street=source is None)
     folder = _make_folder(args.out)
     # Weights are downloaded here, where a progress bar can be seen.
-    table = resolve_spec(config, show_progress=True).class_table
-    drive = _street_drive(args, table) if source is None else _given_drive(args, source)
+    specs = [resolve_spec(config.changed({"alpha": alpha}), show_progress=True) for alpha in alphas]
+    build_ahead(specs[1:], print)
+    # A single checkpoint has an alpha of its own.
+    alphas = [spec.checkpoint.alpha for spec in specs]
+    table = specs[0].class_table
+    drive = _Drive(source, extent, alphas, None) if source is not None else _street_drive(args, extent, alphas, table)
     outcome = _play(drive, config, table, folder)
     page = write_page(outcome.report, drive.source.name, table, outcome.facts, args.out, outcome.costmaps)
     _print_numbers(outcome)
@@ -128,7 +145,44 @@ def run(args: argparse.Namespace) -> int:
     print(f"\npage: {page}")
     if args.picture is not None:
         print(f"picture: {write_picture(outcome.report, outcome.costmaps, args.picture, args.picture_at)}")
+    _require_answers(outcome.report, alphas)
     return 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    if args.rate is not None and not 0 < args.rate <= 1000:
+        raise ParameterError(f"--rate must be above 0 and at most 1000 Hz, is {args.rate}")
+    if args.limit < 0:
+        raise ParameterError(f"--limit must be at least 0, is {args.limit}")
+    if not 0 <= args.picture_at <= 1:
+        raise ParameterError(f"--picture-at must be 0 to 1, is {args.picture_at}")
+
+
+def _choose_alphas(args: argparse.Namespace, extent: _Extent, is_street: bool) -> Tuple[Sequence[int], NodeConfig]:
+    """The alphas of the drive, in their order, and the node's parameters, with the first of them."""
+    asked = None if args.alphas is None else parse_alphas(args.alphas)
+    if asked is not None and args.alpha is not None:
+        raise ParameterError("--alphas says with which alpha the drive begins, so it takes no --alpha")
+    is_open = asked is None and args.alpha is None
+    if args.alpha is None:
+        args.alpha = default_of("alpha")
+    config = config_from(args).changed({"autostart": True})
+    if asked is not None:
+        check_alphas(asked, config, extent.num_frames)
+    elif is_open and is_street:
+        asked = default_alphas(config, extent.num_frames / extent.rate)
+    else:
+        asked = (config.alpha,)
+    return asked, config.changed({"alpha": asked[0]})
+
+
+def _require_answers(report: DriveReport, alphas: Iterable[int]) -> None:
+    answered = {entry.alpha for entry in report.alphas if entry.answered}
+    missing = [str(alpha) for alpha in dict.fromkeys(alphas) if alpha not in answered]
+    if missing:
+        too_few = "too few images were left for it; more (--limit), or a lower --rate, give it time"
+        reason = next((switch.failure for switch in report.switches if switch.failure), too_few)
+        raise NodeError(f"alpha {', '.join(missing)} answered no image: {reason}")
 
 
 def _print_numbers(outcome: _Outcome) -> None:
@@ -139,20 +193,26 @@ def _print_numbers(outcome: _Outcome) -> None:
         print(f"  {name:<{width}}  {value}")
     if outcome.costmaps is not None:
         print(f"  (IoU of a costmap: {IOU_IS})")
+    if is_by_alpha(outcome.report):
+        print()
+        for line in format_alphas(outcome.report):
+            print(f"  {line}")
 
 
-def _given_drive(args: argparse.Namespace, source: FrameSource) -> _Drive:
+def _extent(args: argparse.Namespace, source: Optional[FrameSource]) -> _Extent:
+    if source is None:
+        return _Extent(args.rate or _STREET_RATE_HZ, args.limit or _STREET_FRAMES)
     known = len(source)
     count = min(known, args.limit) if known and args.limit else known or args.limit
-    return _Drive(source, args.rate or DEFAULT_RATE_HZ, count, None)
+    return _Extent(args.rate or DEFAULT_RATE_HZ, count)
 
 
-def _street_drive(args: argparse.Namespace, table: ClassTable) -> _Drive:
+def _street_drive(args: argparse.Namespace, extent: _Extent, alphas: Sequence[int], table: ClassTable) -> _Drive:
     """A drive through the synthetic street, drawn here and now."""
-    rate, count = args.rate or _STREET_RATE_HZ, args.limit or _STREET_FRAMES
-    street = SyntheticStreet(_STREET_SEED if args.seed is None else args.seed, count, rate, _STREET_SPEED)
+    count = extent.num_frames
+    street = SyntheticStreet(_STREET_SEED if args.seed is None else args.seed, count, extent.rate, _STREET_SPEED)
     frames = StreetDrive(street, table, lambda drawn: tqdm(drawn, total=count, unit="image", desc="draw the street"))
-    return _Drive(frames, rate, count, CostmapRecorder(frames.track, frames.world, table))
+    return _Drive(frames, extent, alphas, CostmapRecorder(frames.track, frames.world, table))
 
 
 def _play(drive: _Drive, config: NodeConfig, table: ClassTable, folder: Path) -> _Outcome:
@@ -166,7 +226,8 @@ def _play(drive: _Drive, config: NodeConfig, table: ClassTable, folder: Path) ->
     source, costmaps = drive.source, drive.costmaps
     if costmaps is not None:
         config = config.changed(costmaps.parameters)
-    recorder = DriveRecorder(table, source.has_labels)
+    rate, num_frames = drive.extent
+    recorder = DriveRecorder(table, source.has_labels, drive.alphas[0])
     domain_id = random.randint(1, 101)
     print(f"starting the node (ROS_DOMAIN_ID={domain_id}, log: {folder / 'node.log'})")
     with run_node(config, domain_id, folder / "node.log") as process, open_player(domain_id, costmaps) as player:
@@ -174,14 +235,17 @@ def _play(drive: _Drive, config: NodeConfig, table: ClassTable, folder: Path) ->
         if first is None:
             raise DatasetError(f"{source.name}: must hold at least one frame, holds none")
         player.wait_until_ready(process, first.image, lambda line: print(f"  {line}"))
-        frames = itertools.islice(source, drive.num_frames or None)
-        with tqdm(total=drive.num_frames or None, unit="image", desc="drive") as bar:
-            player.play(frames, drive.rate, recorder, process, lambda: _show(bar, recorder))
+        switcher = AlphaSwitcher(drive.alphas, num_frames, recorder, player.request_alpha)
+        frames = itertools.islice(source, num_frames or None)
+        with tqdm(total=num_frames or None, unit="image", desc="drive") as bar:
+            player.play(frames, rate, recorder, process, switcher, lambda: _show(bar, recorder))
         player.wait_for_last_answers(recorder)
+        switcher.finish()
         report = recorder.report()
         if not report.answered:
             raise NodeError(f"the node answered none of {report.sent} images: {process.last_line()}")
-        facts = _facts(player.status, drive.rate, config, report)
+        sent = f"{report.sent} images at {rate:g} Hz, over DDS from another process"
+        facts = describe_run(player.status, list(switcher.engines.values()), config.threads, sent)
     names = [sample.name for sample in report.samples]
     return _Outcome(report, None if costmaps is None else costmaps.report(names), facts)
 
@@ -191,27 +255,6 @@ def _show(bar: Any, recorder: DriveRecorder) -> None:
     late = "" if latency is None else f", latency {1000 * latency:.0f} ms"
     bar.set_postfix_str(f"answered {recorder.answered}, {recorder.recent_rate():.1f} Hz{late}", refresh=False)
     bar.update()
-
-
-def _facts(status: Any, rate: float, config: NodeConfig, report: DriveReport) -> Dict[str, str]:
-    """What ran, by the node's own word."""
-    return {
-        "weights": status.weights,
-        "weights' SHA-256": status.weights_sha256,
-        "network": f"{status.network}, alpha {status.alpha}",
-        "class table": status.class_table,
-        "input size": f"{status.input_height}x{status.input_width} (height x width)",
-        "engine": f"{status.backend}, {status.precision}, on {status.device}",
-        "why this engine": status.reason,
-        "threads": str(config.threads or "all cores"),
-        "engine's own time": f"{1000 * status.inference_time:.1f} ms (median)",
-        "sent": f"{report.sent} images at {rate:g} Hz, over DDS from another process",
-        "node's own count": (
-            f"{status.received} received, {status.answered} answered, {status.dropped} dropped, "
-            f"{status.refused} refused, {status.failed} failed (probes before the drive included)"
-        ),
-        "machine": describe_machine(),
-    }
 
 
 def _make_folder(folder: Path) -> Path:

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 
 from espnet_ros.classes import ClassTable
+from espnet_ros.demo.by_alpha import AlphaParts, AlphaReport, Part, SwitchReport
 from espnet_ros.evaluation.frames import Frame, check_label_ids
+from espnet_ros.evaluation.metrics import ConfusionMatrix
 from espnet_ros.evaluation.report import class_iou_by_name, confusion_matrix_for
 from espnet_ros.image_encoding import ColorImage
 from espnet_ros.overlay import blend_overlay
@@ -50,6 +52,8 @@ class DriveReport:
         class_iou: by class name; empty where the source has no labels.
         mean_iou: None where the source has no labels.
         samples: up to 24 answered frames, evenly spread.
+        alphas: account of each alpha that was in use, in that order.
+        switches: from one alpha to the next, in order.
     """
 
     sent: int
@@ -59,6 +63,8 @@ class DriveReport:
     class_iou: Dict[str, Optional[float]]
     mean_iou: Optional[float]
     samples: List[Sample]
+    alphas: List[AlphaReport]
+    switches: List[SwitchReport]
 
     @property
     def dropped(self) -> int:
@@ -81,7 +87,17 @@ class DriveReport:
             "latency_p95": self.latency(95),
             "mean_iou": self.mean_iou,
             "class_iou": self.class_iou,
+            "by_alpha": [entry.as_dict() for entry in self.alphas],
+            "switches": [entry.as_dict() for entry in self.switches],
         }
+
+
+class _Waiting(NamedTuple):
+    """A frame without an answer so far, when it was sent (monotonic, in seconds), and whose account it is in."""
+
+    frame: Frame
+    sent: float
+    part: Part
 
 
 class DriveRecorder:
@@ -90,13 +106,16 @@ class DriveRecorder:
     Args:
         table: class table of the labels.
         has_labels: whether the frames have true labels.
+        alpha: in use when the drive begins.
     """
 
-    def __init__(self, table: ClassTable, has_labels: bool) -> None:
+    def __init__(self, table: ClassTable, has_labels: bool, alpha: int) -> None:
         self._table = table
-        self._matrix = confusion_matrix_for(table) if has_labels else None
+        self._has_labels = has_labels
+        self._matrix = self._new_matrix()
+        self._parts = AlphaParts(alpha, self._new_matrix)
         self._lock = threading.Lock()
-        self._waiting: Dict[int, Any] = {}
+        self._waiting: Dict[int, _Waiting] = {}
         self._sent = 0
         self._first_sent = 0.0
         self._answers: List[Answer] = []
@@ -130,23 +149,59 @@ class DriveRecorder:
             if not self._sent:
                 self._first_sent = now
             self._sent += 1
-            self._waiting[stamp_ns] = (frame, now)
+            part = self._parts.current
+            part.sent += 1
+            self._waiting[stamp_ns] = _Waiting(frame, now, part)
 
     def note_answer(self, stamp_ns: int, labels: np.ndarray, now: float) -> None:
         """An answer came in; one to a frame that was never sent, or was answered already, is not counted."""
         with self._lock:
-            frame, sent = self._waiting.pop(stamp_ns, (None, 0.0))
-            if frame is None:
+            waiting = self._waiting.pop(stamp_ns, None)
+            if waiting is None:
                 return
             # Answers come in the order of the frames: what is older than this one was dropped.
             self._waiting = {stamp: entry for stamp, entry in self._waiting.items() if stamp > stamp_ns}
-            answer = Answer(sent - self._first_sent, now - sent)
+            answer = Answer(waiting.sent - self._first_sent, now - waiting.sent)
             self._answers.append(answer)
+            waiting.part.latencies.append(answer.latency)
             index = len(self._answers) - 1
-        if self._matrix is not None and frame.labels is not None:
-            self._matrix.add(labels, frame.labels)
+        truth = waiting.frame.labels
+        for matrix in (self._matrix, waiting.part.matrix):
+            if matrix is not None and truth is not None:
+                matrix.add(labels, truth)
         if index % self._sample_every == 0:
-            self._keep_sample(frame, labels, answer.latency)
+            self._keep_sample(waiting.frame, labels, answer.latency)
+
+    def begin_switch(self, alpha: int, now: float) -> None:
+        """The node is about to be asked for another alpha; until ``end_switch`` either engine may answer.
+
+        Args:
+            alpha: that it will be asked for.
+            now: monotonic time, in seconds.
+        """
+        with self._lock:
+            self._parts.begin_switch(alpha, now)
+            part = self._parts.current
+            # The engine to come may answer these as well.
+            for stamp, waiting in self._waiting.items():
+                waiting.part.sent -= 1
+                part.sent += 1
+                self._waiting[stamp] = waiting._replace(part=part)
+
+    def end_switch(self, now: float, failure: str = "") -> None:
+        """The alpha that was asked for is in use, and answers what is sent from now on.
+
+        Args:
+            now: monotonic time, in seconds.
+            failure: why the one before stays in use instead; "" where it does not.
+        """
+        with self._lock:
+            self._parts.end_switch(now, failure)
+
+    def note_engine_time(self, alpha: int, seconds: float) -> None:
+        """The node told the median of its engine's own time, over answers of this alpha alone."""
+        with self._lock:
+            self._parts.note_engine_time(alpha, seconds)
 
     def recent_latency(self) -> Optional[float]:
         """Median of the last answers' latencies, in seconds; None without answers."""
@@ -169,7 +224,12 @@ class DriveRecorder:
             class_iou=class_iou_by_name(matrix, self._table) if matrix is not None else {},
             mean_iou=None if np.isnan(mean) else mean,
             samples=list(self._samples),
+            alphas=self._parts.alphas(),
+            switches=self._parts.switches(self._first_sent),
         )
+
+    def _new_matrix(self) -> Optional[ConfusionMatrix]:
+        return confusion_matrix_for(self._table) if self._has_labels else None
 
     def _keep_sample(self, frame: Frame, labels: np.ndarray, latency: float) -> None:
         """Keep every n-th answer; when there are too many, drop every second one and double n."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from espnet_ros import __version__
 from espnet_ros.classes import ClassTable
+from espnet_ros.demo.alpha_table import alpha_section, switch_events
 from espnet_ros.demo.costmaps import IOU_IS, CostmapReport, CostmapView
 from espnet_ros.demo.drive import DriveReport, Sample
 from espnet_ros.demo.plots import iou_bars, latency_plot
@@ -112,8 +113,6 @@ def _fill(
     route: str,
 ) -> str:
     views = [(key, caption) for key, caption in _VIEWS if any(key in sample for sample in samples)]
-    p50, p95 = report.latency(50), report.latency(95)
-    latency = latency_plot(report.answers, p50, p95) if p50 is not None and p95 is not None else "<p>No answers.</p>"
     numbers = headline_numbers(report, costmaps)
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         source=escape(source),
@@ -126,7 +125,8 @@ def _fill(
         last_index=max(0, len(samples) - 1),
         legend="".join(_legend_row(row.name, _css(row.color)) for row in table.classes),
         table_name=escape(table.name),
-        latency=latency,
+        by_alpha=alpha_section(report),
+        latency=_latency_plot(report),
         iou=_iou_section(report, table),
         facts="".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items()),
         # "</" would end the script element.
@@ -169,6 +169,13 @@ def _route_section(costmaps: CostmapReport, files: List[str], is_wide: bool) -> 
         f'<div class="route{" wide" if is_wide else ""}">{figures}</div><ul class="legend">{legend}</ul>'
         f'<p class="quiet">IoU of the costmaps above: {escape(IOU_IS)}.</p></section>'
     )
+
+
+def _latency_plot(report: DriveReport) -> str:
+    p50, p95 = report.latency(50), report.latency(95)
+    if p50 is None or p95 is None:
+        return "<p>No answers.</p>"
+    return latency_plot(report.answers, p50, p95, switch_events(report))
 
 
 def _iou_section(report: DriveReport, table: ClassTable) -> str:

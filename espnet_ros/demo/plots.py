@@ -12,13 +12,14 @@ _WIDTH, _HEIGHT = 960, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 100, 14, 40
 
 
-def latency_plot(answers: Sequence[Answer], p50: float, p95: float) -> str:
-    """Latency over time, with its median and 95th percentile as lines across.
+def latency_plot(answers: Sequence[Answer], p50: float, p95: float, events: Sequence[Tuple[float, str]] = ()) -> str:
+    """Latency over time, with its median and 95th percentile as lines across, and events as lines upright.
 
     Args:
         answers: at least one; their times are in seconds.
         p50: median of the latencies, in seconds.
         p95: their 95th percentile, in seconds.
+        events: when, in seconds, and what; those after the last answer's frame are left out.
     """
     end = max(1e-3, max(answer.sent for answer in answers))
     top = nice_top(max(answer.latency for answer in answers) * 1000)
@@ -41,6 +42,7 @@ def latency_plot(answers: Sequence[Answer], p50: float, p95: float) -> str:
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y}" text-anchor="middle">{step * step_s:g}</text>')
     middle, bottom = (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4
     parts.append(f'<text class="tick" x="{middle}" y="{bottom}" text-anchor="middle">seconds into the drive</text>')
+    parts += [_event(x_of(seconds), text) for seconds, text in events if seconds <= end]
     points = " ".join(f"{x_of(answer.sent):.1f},{y_of(answer.latency * 1000):.1f}" for answer in answers)
     parts.append(f'<polyline class="line" points="{points}"/>')
     for name, value, y_text in _apart(("p50", p50 * 1000, y_of(p50 * 1000)), ("p95", p95 * 1000, y_of(p95 * 1000))):
@@ -51,6 +53,11 @@ def latency_plot(answers: Sequence[Answer], p50: float, p95: float) -> str:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Latency in milliseconds over time">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _event(x: float, text: str) -> str:
+    line = f'<line class="event" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+    return f'{line}<text class="mark" x="{x + 6:.1f}" y="{_TOP + 12}">{escape(text)}</text>'
 
 
 def iou_bars(rows: Sequence[Tuple[str, str, Optional[float]]]) -> str:

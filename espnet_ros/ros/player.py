@@ -10,7 +10,9 @@ from typing import Any, Callable, Iterable, Iterator, Optional
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
@@ -19,6 +21,7 @@ from std_msgs.msg import Header
 from espnet_ros.costmap.pose import NANOSECONDS
 from espnet_ros.demo.costmaps import CostmapRecorder
 from espnet_ros.demo.drive import DriveRecorder
+from espnet_ros.demo.switcher import AlphaSwitcher
 from espnet_ros.errors import NodeError
 from espnet_ros.evaluation.frames import Frame
 from espnet_ros.image_encoding import decode_ids
@@ -40,6 +43,7 @@ _PROBE_PERIOD_S = 0.5
 _READY_TIMEOUT_S = 300.0
 _QUIET_S = 1.0
 _STATUS_TIMEOUT_S = 2.0
+_SERVICE_TIMEOUT_S = 30.0
 
 
 class Player:
@@ -59,6 +63,8 @@ class Player:
             self._odometry = node.create_publisher(Odometry, "odom", _ODOMETRY_QOS)
             node.create_subscription(CostmapLayers, "/espnet/costmap_layers", self._on_costmap, _COSTMAPS_QOS)
         self._recorder: Optional[DriveRecorder] = None
+        self._switcher: Optional[AlphaSwitcher] = None
+        self._set_parameters = node.create_client(SetParameters, "/espnet/set_parameters")
         self._probe_answered = threading.Event()
         self.status: Any = None
         """The newest espnet_ros/EngineStatus; None before the first."""
@@ -66,7 +72,7 @@ class Player:
         node.create_subscription(EngineStatus, "/espnet/engine_status", self._on_status, LATCHED_QOS)
 
     def wait_until_ready(self, process: NodeProcess, probe: np.ndarray, on_change: Callable[[str], None]) -> None:
-        """Wait until the node answers an image.
+        """Wait until the node answers an image, and can be asked for another alpha.
 
         Args:
             process: the node.
@@ -92,6 +98,24 @@ class Player:
             if status is not None and status.state == EngineStatus.ACTIVE and now >= next_probe:
                 self._images.publish(self._image_message(probe))
                 next_probe = now + _PROBE_PERIOD_S
+        if not self._set_parameters.wait_for_service(_SERVICE_TIMEOUT_S):
+            raise NodeError(f"the node offered no parameters within {_SERVICE_TIMEOUT_S:.0f} s (see {process.log})")
+
+    def request_alpha(self, alpha: int, on_refusal: Callable[[str], None]) -> None:
+        """Ask the node for another alpha, as ``ros2 param set /espnet alpha`` does; returns at once.
+
+        Args:
+            alpha: ESP blocks at the network's third level.
+            on_refusal: told the node's reason, in another thread, should it refuse.
+        """
+
+        def take_answer(answer: Any) -> None:
+            (result,) = answer.result().results
+            if not result.successful:
+                on_refusal(result.reason)
+
+        wish = Parameter("alpha", value=alpha).to_parameter_msg()
+        self._set_parameters.call_async(SetParameters.Request(parameters=[wish])).add_done_callback(take_answer)
 
     def play(
         self,
@@ -99,27 +123,31 @@ class Player:
         rate: float,
         recorder: DriveRecorder,
         process: NodeProcess,
+        switcher: AlphaSwitcher,
         on_sent: Callable[[], None],
     ) -> None:
-        """Send frames at a fixed rate.
+        """Send frames at a fixed rate, also while the node changes its alpha.
 
         Args:
             frames: what to send; a frame that is read late is sent late, and none is left out.
             rate: Hz.
             recorder: takes note of frames and answers.
             process: the node.
+            switcher: asks for the alphas; is told of each status of the node's engine, beginning with the newest.
             on_sent: called after each frame.
 
         Raises:
             NodeError: the node ended.
             DatasetError: a frame cannot be read.
         """
-        self._recorder = recorder
+        switcher.note_status(self.status)
+        self._recorder, self._switcher = recorder, switcher
         due = time.monotonic()
         for index, frame in enumerate(frames):
             self._wait_on_the_way(index, due, 1.0 / rate)
             due = max(due, time.monotonic() - 1.0 / rate) + 1.0 / rate
             process.require_running()
+            switcher.before_frame(index)
             message = self._image_message(frame.image)
             self._send_place(index, frame.name, message.header)
             recorder.note_sent(frame, _stamp_ns(message), time.monotonic())
@@ -182,6 +210,8 @@ class Player:
 
     def _on_status(self, message: EngineStatus) -> None:
         self.status = message
+        if self._switcher is not None:
+            self._switcher.note_status(message)
 
     @staticmethod
     def _wait_for(is_done: Callable[[], bool], timeout: float) -> None:

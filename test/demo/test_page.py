@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from espnet_ros.classes import load_class_table
+from espnet_ros.demo.alpha_table import format_alphas
 from espnet_ros.demo.drive import Answer, DriveRecorder
 from espnet_ros.demo.page import headline_numbers, write_page
 from espnet_ros.demo.plots import iou_bars, latency_plot, nice_top
@@ -37,7 +38,7 @@ class Checker(HTMLParser):
 
 
 def _report(num_frames=3, has_labels=True):
-    recorder = DriveRecorder(CAMVID, has_labels)
+    recorder = DriveRecorder(CAMVID, has_labels, 8)
     for index in range(num_frames):
         truth = np.full((18, 32), 3, np.uint8) if has_labels else None
         frame = Frame(f"a<{index}>", index, np.full((18, 32, 3), 90, np.uint8), truth)
@@ -133,12 +134,76 @@ def test_headline_numbers_have_units():
     ]
 
 
+def _switching_report(failure="", engine_time=None):
+    """Alpha 8, a switch to alpha 5 half a second later, and alpha 5, one frame each."""
+    recorder = DriveRecorder(CAMVID, True, 8)
+    for index in range(3):
+        if index == 1:
+            recorder.begin_switch(5, 0.5)
+        elif index == 2:
+            recorder.end_switch(1.75, failure)
+        truth = np.full((18, 32), 3, np.uint8)
+        recorder.note_sent(Frame(str(index), index, np.full((18, 32, 3), 90, np.uint8), truth), index, float(index))
+        recorder.note_answer(index, truth, index + 0.025)
+    if engine_time is not None:
+        recorder.note_engine_time(8, engine_time)
+    return recorder.report()
+
+
+def test_the_numbers_of_each_alpha_are_an_aligned_table():
+    assert format_alphas(_switching_report())[:4] == [
+        "alpha  answered  mean IoU  latency p50",
+        "    8    1 of 1    1.0000      25.0 ms",
+        "    5    1 of 1    1.0000      25.0 ms",
+        "switch to alpha 5: in use 1.25 s after it was asked for; meanwhile 1 of 1 images answered",
+    ]
+
+
+def test_an_engine_time_that_is_not_known_is_explained():
+    lines = format_alphas(_switching_report(engine_time=0.02))
+    assert [line.split()[-1] for line in lines[1:3]] == ["ms", "-"]
+    assert lines[0].endswith("engine's own time")
+    assert any("over 100 answers" in line for line in lines)
+    assert not any("over 100 answers" in line for line in format_alphas(_switching_report()))
+
+
+def test_the_page_shows_each_alpha_and_its_switches(tmp_path):
+    page = write_page(_switching_report(), "drive", CAMVID, FACTS, tmp_path / "out")
+    _check(page)
+    text = page.read_text(encoding="utf-8")
+    assert "<tr><td>5</td><td>1 of 1</td><td>1.0000</td><td>25.0 ms</td></tr>" in text
+    assert "<li>switch to alpha 5: in use 1.25 s after it was asked for" in text
+    assert re.findall(r'class="event".*?>(alpha \d)<', text) == ["alpha 8", "alpha 5"]
+
+
+def test_a_switch_that_failed_is_told_with_its_reason(tmp_path):
+    page = write_page(_switching_report(failure="a <reason>"), "drive", CAMVID, FACTS, tmp_path / "out")
+    _check(page)
+    text = page.read_text(encoding="utf-8")
+    assert "<li>no switch to alpha 5: a &lt;reason&gt;; meanwhile 1 of 1 images answered</li>" in text
+    assert re.findall(r'class="event".*?>(alpha \d)<', text) == ["alpha 8"]
+
+
+def test_a_drive_with_one_alpha_has_no_table_of_alphas(tmp_path):
+    text = _page(tmp_path).read_text(encoding="utf-8")
+    assert "By alpha" not in text
+    assert 'class="event"' not in text
+
+
 def test_the_latency_plot_is_to_scale():
     # Axis to 40 ms over 206 units of height that end at y 220; 10 s over 804 units that start at x 56.
     svg = latency_plot([Answer(0.0, 0.010), Answer(5.0, 0.020), Answer(10.0, 0.040)], 0.020, 0.038)
     assert 'points="56.0,168.5 458.0,117.0 860.0,14.0"' in svg
     assert "p50 20 ms" in svg
     assert "p95 38 ms" in svg
+
+
+def test_events_are_upright_lines_within_the_plot():
+    answers = [Answer(0.0, 0.010), Answer(10.0, 0.040)]
+    svg = latency_plot(answers, 0.020, 0.038, [(5.0, "alpha <5>"), (10.5, "too late")])
+    assert '<line class="event" x1="458.0" x2="458.0" y1="14" y2="220"/>' in svg
+    assert 'x="464.0" y="26">alpha &lt;5&gt;</text>' in svg
+    assert "too late" not in svg
 
 
 def test_marks_that_are_close_do_not_overlap():

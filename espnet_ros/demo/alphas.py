@@ -47,7 +47,7 @@ def check_alphas(alphas: Sequence[int], config: NodeConfig, num_frames: int) -> 
     if not num_frames and len(alphas) > 1:
         raise ParameterError("--alphas shares a drive out evenly, so it needs --limit where its images are not counted")
     if 0 < num_frames < len(alphas):
-        raise ParameterError(f"--alphas must name at most as many as there are images, {num_frames}, names {len(alphas)}")
+        raise ParameterError(f"--alphas must name at most one for each image, {num_frames}, names {len(alphas)}")
     for alpha in alphas:
         own = select_checkpoint(config.weights, config.network, alpha).alpha
         if own != alpha:

@@ -55,7 +55,7 @@ def test_named_alphas_are_taken_where_the_weights_have_them():
     ("config", "num_frames", "error", "message"),
     [
         (CITYSCAPES, 0, ParameterError, "needs --limit where its images are not counted"),
-        (CITYSCAPES, 1, ParameterError, "--alphas must name at most as many as there are images, 1, names 2"),
+        (CITYSCAPES, 1, ParameterError, "--alphas must name at most one for each image, 1, names 2"),
         (SINGLE, 9, ParameterError, "--alphas must be 3, which the weights 'espnet_alpha3_cityscapes' have, has 5"),
         (CAMVID, 9, WeightsError, "weights 'camvid' have no espnet with alpha 5; they have: espnet alpha 8"),
     ],
@@ -98,7 +98,7 @@ def test_engines_are_built_ahead_where_they_are_kept(monkeypatch, backend, num_b
             ["--alphas", "8,5", "--alpha", "8"],
             "--alphas says with which alpha the drive begins, so it takes no --alpha",
         ),
-        (["--alphas", "8,5,3", "--limit", "2"], "--alphas must name at most as many as there are images, 2, names 3"),
+        (["--alphas", "8,5,3", "--limit", "2"], "--alphas must name at most one for each image, 2, names 3"),
         (["--alphas", "8,5", "--weights", "camvid"], "weights 'camvid' have no espnet with alpha 5"),
     ],
 )

@@ -12,11 +12,11 @@ help: ## this list
 setup: ## .venv/ with pinned packages and the messages built into install/; seconds when nothing changed
 	@scripts/setup
 
-demo: setup ## drive through a made-up street, or IMAGES=, VIDEO= or BAG=; and SEED=, WEIGHTS=, LABELS=, BACKEND=, RATE=, LIMIT=
+demo: setup ## drive through a made-up street, or IMAGES=, VIDEO= or BAG=; and SEED=, ALPHAS=, WEIGHTS=, LABELS=, BACKEND=, RATE=, LIMIT=
 	@$(IN_ENV) espnet_ros demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(LABELS),--labels "$(LABELS)") \
 	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(BAG),--bag "$(BAG)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 	  $(if $(BACKEND),--backend $(BACKEND)) $(if $(RATE),--rate $(RATE)) $(if $(LIMIT),--limit $(LIMIT)) \
-	  $(if $(SEED),--seed $(SEED))
+	  $(if $(SEED),--seed $(SEED)) $(if $(ALPHAS),--alphas $(ALPHAS))
 
 test: setup ## everything; TESTS= chooses files
 	@$(IN_ENV) python -m pytest $(TESTS)

@@ -15,6 +15,7 @@ setup(
     data_files=[
         ("share/espnet_ros", ["package.xml"]),
         ("share/espnet_ros/config", [str(path) for path in Path("config").glob("*")]),
+        ("share/espnet_ros/weights", [str(path) for path in Path("weights").glob("*")]),
         ("share/espnet_ros/launch", [str(path) for path in Path("launch").glob("*.py")]),
     ],
     install_requires=["numpy", "opencv-python", "PyYAML", "rosbags", "safetensors", "tqdm", "typing-extensions"],

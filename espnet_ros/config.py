@@ -66,9 +66,9 @@ class NodeConfig:
         live=True,
     )
     weights: str = _parameter(
-        "cityscapes",
-        "A family of the registry (cityscapes, camvid: network and alpha choose the checkpoint), "
-        "one checkpoint's name, or a path to a .pth or .safetensors file.",
+        "street",
+        "A family of the registry (street, which is shipped, cityscapes, camvid: network and alpha choose the "
+        "checkpoint), one checkpoint's name, or a path to a .pth or .safetensors file.",
         live=True,
     )
     classes: str = _parameter(

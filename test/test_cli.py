@@ -189,7 +189,11 @@ def test_weights_list_shows_every_checkpoint_and_where_it_is(monkeypatch, tmp_pa
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["name", "family", "network", "alpha", "classes", "size", "where"]
     assert [line.split()[0] for line in lines[1:]] == [entry.name for entry in list_registry()]
-    assert all(line.endswith("not on this machine") for line in lines[1:])
+    shipped = [line for line in lines[1:] if " street " in line]
+    assert [line.split("weights/")[-1] for line in shipped] == [
+        f"espnet_alpha{alpha}_street.safetensors" for alpha in (3, 5, 8)
+    ]
+    assert all(line.endswith("not on this machine") for line in lines[1:] if line not in shipped)
 
 
 def test_weights_fetch_says_where_the_file_is(monkeypatch, published_weights, capsys):

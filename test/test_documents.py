@@ -45,6 +45,6 @@ def test_the_version_is_the_same_everywhere():
 
 
 def test_documents_link_to_files_that_exist():
-    for document in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]:
+    for document in [path for folder in ("", "docs", "weights") for path in (REPOSITORY / folder).glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"

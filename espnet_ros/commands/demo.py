@@ -34,7 +34,6 @@ _STREET_SEED = 8
 _STREET_RATE_HZ = 10.0
 _STREET_FRAMES = 120
 _STREET_SPEED = 5.0  # m/s
-_STREET_WEIGHTS = "camvid"
 
 
 class _Extent(NamedTuple):
@@ -74,8 +73,7 @@ def add_parser(subparsers: Any) -> None:
         "--seed",
         type=int,
         metavar="N",
-        help="without an input, the synthetic street of this seed is driven, with --weights camvid if nothing else is "
-        f"asked for (default: {_STREET_SEED})",
+        help=f"without an input, the synthetic street of this seed is driven (default: {_STREET_SEED})",
     )
     parser.add_argument(
         "--rate",
@@ -111,8 +109,8 @@ def add_parser(subparsers: Any) -> None:
         "longer, where the weights are a family that has them all; else --alpha alone)",
     )
     add_engine_options(parser)
-    # Which weights and alphas are the default depends on the input.
-    parser.set_defaults(run=run, weights=None, alpha=None)
+    # Which alphas are the default depends on the input.
+    parser.set_defaults(run=run, alpha=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -125,8 +123,6 @@ def run(args: argparse.Namespace) -> int:
     source = open_frames(args)
     if source is not None and args.seed is not None:
         raise ParameterError("--seed chooses a synthetic street, so it takes no --images, --video or --bag")
-    if args.weights is None:
-        args.weights = _STREET_WEIGHTS if source is None else default_of("weights")
     extent = _extent(args, source)
     alphas, config = _choose_alphas(args, extent, is_street=source is None)
     folder = _make_folder(args.out)

@@ -1,4 +1,4 @@
-"""``espnet_ros weights``: which published checkpoints there are, and getting them."""
+"""``espnet_ros weights``: which shipped and published checkpoints there are, and getting them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "weights",
-        "List the published checkpoints, or get one.",
+        "List the shipped and published checkpoints, or get one.",
         "espnet_ros weights fetch camvid",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch")
     listing = add_command(
         actions,
         "list",
-        "List the published checkpoints: network, alpha, class table, input size, and the file on this machine.",
+        "List what is shipped and published: network, alpha, class table, input size, and the file on this machine.",
         "ESPNET_WEIGHTS_DIR=~/weights espnet_ros weights list",
     )
     listing.set_defaults(run=run_list)
@@ -69,6 +69,6 @@ def _named(name: str) -> List[Checkpoint]:
 
 
 def _row(entry: Checkpoint) -> List[str]:
-    path = find_by_sum(entry.sha256)
+    path = entry.path or find_by_sum(entry.sha256)
     where = "not on this machine" if path is None else str(path)
     return [entry.name, entry.family, entry.network, str(entry.alpha), entry.classes, str(entry.input_size), where]

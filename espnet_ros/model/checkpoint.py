@@ -16,12 +16,15 @@ from espnet_ros.classes import ClassTable, load_class_table
 from espnet_ros.config import SIZE_MULTIPLE, rule_of
 from espnet_ros.errors import ClassTableError, WeightsError
 from espnet_ros.model import download
+from espnet_ros.resources import share_folder
 from espnet_ros.types import ImageSize
 
 Channels = Tuple[float, float, float]
 _REGISTRY = Path(__file__).with_name("registry.yaml")
 _FACTS = ("network", "alpha", "classes", "mean_bgr", "std_bgr", "input_size")
 _SUFFIXES = (".pth", ".pt", ".safetensors")
+SHIPPED_FAMILY = "street"
+"""Registry family of the weights that come with the package, one file for each alpha in ``weights/``."""
 PUBLISHED_DIVISOR = 255.0
 """The published pipeline divides by this after mean and standard deviation."""
 
@@ -41,7 +44,7 @@ class Checkpoint:
         path: the file; None until it has been located.
         divisor: last step of the normalisation.
         family: registry family, "" for a user's file.
-        url: where the file is published, "" for a user's file.
+        url: where the file is published, "" for a user's file and for one that comes with the package.
     """
 
     name: str
@@ -64,12 +67,23 @@ class Checkpoint:
 
 @lru_cache(maxsize=None)
 def list_registry() -> Tuple[Checkpoint, ...]:
-    """Every published checkpoint the package knows, without paths."""
+    """Every checkpoint the package knows: the shipped ones with their paths, then published ones without."""
     document = yaml.safe_load(_REGISTRY.read_text(encoding="utf-8"))
-    return tuple(
+    published = [
         _checkpoint_from_facts(entry, f"{_REGISTRY.name}, {entry['name']}", entry["name"], entry["sha256"])
         for entry in document["checkpoints"]
-    )
+    ]
+    return (*_list_shipped(), *published)
+
+
+def _list_shipped() -> List[Checkpoint]:
+    """The weights that come with the package; what is to be known of each is in the file itself."""
+    shipped = []
+    for path in sorted((share_folder() / "weights").glob("*.safetensors")):
+        facts = {**_read_safetensors_metadata(path), "family": SHIPPED_FAMILY}
+        entry = _checkpoint_from_facts(facts, f"weights {path}, metadata", path.stem, sha256_of(path))
+        shipped.append(_with_path(entry, path))
+    return shipped
 
 
 def list_weight_names() -> List[str]:
@@ -84,7 +98,7 @@ def is_family(weights: str) -> bool:
 
 
 def select_checkpoint(weights: str, network: str, alpha: int) -> Checkpoint:
-    """What ``weights`` means, without looking for a registry checkpoint's file.
+    """What ``weights`` means, without looking for a published checkpoint's file.
 
     Args:
         weights: a family, a checkpoint's name, or a path.
@@ -116,7 +130,7 @@ def select_checkpoint(weights: str, network: str, alpha: int) -> Checkpoint:
 def locate_checkpoint(checkpoint: Checkpoint, weights_dir: str = "", show_progress: bool = False) -> Checkpoint:
     """Find a checkpoint's file, downloading it where it is published.
 
-    A registry checkpoint is looked for by SHA-256 in ``weights_dir`` (or ``$ESPNET_WEIGHTS_DIR``) and in the
+    A published checkpoint is looked for by SHA-256 in ``weights_dir`` (or ``$ESPNET_WEIGHTS_DIR``) and in the
     download cache.
 
     Raises:

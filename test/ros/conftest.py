@@ -11,13 +11,14 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 FAKE = {
     "backend": "fake",
+    "weights": "cityscapes",
     "input_height": 48,
     "input_width": 64,
     "autostart": True,
     "diagnostics_period": 0.2,
     "image_timeout": 1.0,
 }
-"""Parameters of a node that starts at once and needs no weights."""
+"""Parameters of a node that starts at once, and whose family has weights for everything but needs no file."""
 
 
 @pytest.fixture(scope="module")

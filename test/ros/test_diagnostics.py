@@ -28,7 +28,9 @@ TALLY = Tally(
 HEALTHY = NodeHealth(
     state=EngineStatus.ACTIVE,
     message="espnet on fake",
-    engine=build_engine(resolve_spec(NodeConfig(backend="fake", input_height=64, input_width=96))),
+    engine=build_engine(
+        resolve_spec(NodeConfig(backend="fake", weights="cityscapes", input_height=64, input_width=96))
+    ),
     is_active=True,
     tally=TALLY,
     new_refusals=0,

@@ -12,7 +12,7 @@ from espnet_ros.errors import ClassTableError, EngineError, EspnetError, Paramet
 from espnet_ros.ros import parameters
 
 DEFAULTS = Path(__file__).resolve().parents[2] / "config" / "default.yaml"
-FAKE = NodeConfig(backend="fake")
+FAKE = NodeConfig(backend="fake", weights="cityscapes")
 SINGLE = FAKE.changed({"weights": "espnet_alpha5_cityscapes", "alpha": 5})
 
 

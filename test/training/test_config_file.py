@@ -88,7 +88,7 @@ def test_a_config_comes_back_from_its_own_document(make_config, tmp_path):
 @pytest.mark.parametrize("alpha", [3, 5, 8])
 def test_the_configs_of_the_shipped_weights_are_valid(monkeypatch, alpha):
     monkeypatch.setenv("CAMVID", "/data/camvid")
-    config = read_config(REPOSITORY / "weights" / f"espnet_alpha{alpha}_camvid.yaml")
+    config = read_config(REPOSITORY / "weights" / f"espnet_alpha{alpha}_street.yaml")
     assert (config.alpha, config.classes, config.sources.hold_out) == (alpha, "camvid", ())
     assert config.sources.train[0].folder == "/data/camvid/train"
 

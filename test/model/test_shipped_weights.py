@@ -51,11 +51,10 @@ class Streets:
 def test_there_is_one_for_each_alpha_and_it_is_the_nodes_default():
     assert [entry.alpha for entry in SHIPPED] == list(ALPHAS)
     assert NodeConfig().weights == SHIPPED_FAMILY
-    first = SHIPPED[0]
     for entry in SHIPPED:
         assert (entry.name, entry.network, entry.classes) == (f"espnet_alpha{entry.alpha}_street", "espnet", "camvid")
-        # so that a change of alpha changes nothing else
-        assert (entry.mean_bgr, entry.std_bgr, entry.input_size) == (first.mean_bgr, first.std_bgr, first.input_size)
+        # so that a change of alpha changes neither the labels' meaning nor the input
+        assert entry.input_size == (360, 480)
         assert entry.path.stat().st_size <= 2_000_000
 
 

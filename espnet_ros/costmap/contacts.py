@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from espnet_ros.costmap.projection import GroundView
+from espnet_ros.types import UNLABELLED
 
 _SOLID_SHARE = 0.7
 """Of the samples between a contact and the obstacle's least height, this many must show something standing."""
@@ -75,14 +76,18 @@ def _is_enclosed(view: GroundView, seen: np.ndarray, rows: np.ndarray, columns: 
 
     Ground shows between a person's legs and through a bicycle; what closes such a gap above touches no ground there.
     """
-    near = np.maximum(np.searchsorted(view.ranges, view.ranges[rows] - _POCKET_DEPTH), 0)
+    lowest = view.hidden.argmin(axis=0)  # (A,): where the image begins
+    near = np.maximum(np.searchsorted(view.ranges, view.ranges[rows] - _POCKET_DEPTH), lowest[columns])
     reach = _POCKET_HALF_WIDTH / (view.ranges[rows] * view.azimuth_step)
     offsets = np.arange(1, int(np.ceil(reach.max())) + 1)
     within = offsets <= reach[:, None]
     last = seen.shape[1] - 1
     label = seen[rows, columns][:, None]
-    on_left = (seen[near[:, None], np.maximum(columns[:, None] - offsets, 0)] == label) & within
-    on_right = (seen[near[:, None], np.minimum(columns[:, None] + offsets, last)] == label) & within
+    left = seen[near[:, None], np.maximum(columns[:, None] - offsets, 0)]
+    right = seen[near[:, None], np.minimum(columns[:, None] + offsets, last)]
+    is_at_border = (near == lowest[columns])[:, None]
+    on_left = ((left == label) | ((left == UNLABELLED) & is_at_border)) & within
+    on_right = ((right == label) | ((right == UNLABELLED) & is_at_border)) & within
     return np.asarray(on_left.any(axis=1) & on_right.any(axis=1))
 
 

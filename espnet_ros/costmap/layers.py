@@ -10,6 +10,7 @@ import numpy as np
 from espnet_ros.classes import FLAT, STANDING, ClassTable
 from espnet_ros.costmap.contacts import find_contacts
 from espnet_ros.costmap.projection import GroundView
+from espnet_ros.types import UNLABELLED
 
 _NO_LAYER = 255
 _NEITHER, _GROUND, _STANDS = 0, 1, 2
@@ -108,6 +109,7 @@ class EvidenceExtractor:
             confidence: (H, W) uint8; needed where ``min_confidence`` is above 0.
         """
         seen = labels.reshape(-1).take(view.pixel)  # (S, A)
+        seen[view.hidden] = UNLABELLED
         kind = self._kind_of.take(seen)
         kind[view.hidden] = _NEITHER
         certainty = None if confidence is None else confidence.reshape(-1).take(view.pixel)

@@ -86,6 +86,17 @@ def test_a_long_wall_close_beside_the_robot_touches_the_ground_all_along(height)
     assert {2, 3, 4, 5, 6} <= set(np.floor(evidence.contact_x).astype(int).tolist())
 
 
+def test_what_lies_outside_the_image_has_no_label():
+    # as near as the image shows the ground: just in front of the box it ends
+    def corner(labels):
+        labels[0, 0] = BOX
+
+    box = Box(1.95, 2.5, -0.6, 0.6, 1.2)
+    plain, changed = _extract([box]), _extract([box], change=corner)
+    assert len(plain.contact_x) > 10
+    assert plain.contact_x.tolist() == changed.contact_x.tolist()
+
+
 def test_a_thing_that_fills_the_bottom_of_the_image_has_no_contact_in_view():
     evidence = _extract([Box(0.8, 1.2, -4.0, 4.0, 1.3)])
     assert len(evidence.contact_x) == 0

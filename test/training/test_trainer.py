@@ -267,7 +267,7 @@ def test_bf16_gradients_on_a_cpu_are_those_of_fp32(make_config, memory_format, s
         torch.nn.functional.cross_entropy(logits.float(), labels).backward()
         gradients[precision] = {name: value.grad for name, value in network.named_parameters()}
     for name in gradients["fp32"]:
-        if ".d" in name:
+        if ".d" in name:  # of the pyramids; some scales that the next normalisation undoes have gradients of mere noise
             a, b = gradients["fp32"][name].flatten(), gradients["bf16"][name].flatten()
             assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.95, name
 

@@ -17,6 +17,10 @@ def _key(default: Any, description: str, **rule: Any) -> Any:
     return field(default=default, metadata=_rule(description, **rule))
 
 
+_SIDES: Dict[str, Any] = {"minimum": 16, "maximum": 8192, "multiple_of": SIZE_MULTIPLE}
+"""Rule for the height and width of what a network learns from."""
+
+
 @dataclass(frozen=True)
 class SyntheticSource:
     """Drives through procedural streets, one a seed."""
@@ -121,13 +125,7 @@ class Stage:
     steps: int = _key(0, "Length in batches; 0: epochs says it.", minimum=0, maximum=100_000_000)
     batch_size: int = _key(16, "Images a step.", minimum=1, maximum=4096)
     crop: Optional[ImageSize] = field(
-        default=None,
-        metadata=_rule(
-            "Height and width of what is learnt from at once; none: the run's.",
-            minimum=16,
-            maximum=8192,
-            multiple_of=SIZE_MULTIPLE,
-        ),
+        default=None, metadata=_rule("Height and width of what is learnt from at once; none: the run's.", **_SIDES)
     )
     optimizer: str = _key("adamw", "adamw, adam or sgd (momentum 0.9, Nesterov).", choices=("adamw", "adam", "sgd"))
     learning_rate: float = _key(2e-3, "Highest learning rate.", minimum=1e-8, maximum=10.0)
@@ -150,9 +148,7 @@ class TrainingConfig:
     input_size: ImageSize = field(
         metadata=_rule(
             "Height and width of the network's input; other images are resized.",
-            minimum=16,
-            maximum=8192,
-            multiple_of=SIZE_MULTIPLE,
+            **_SIDES,
         )
     )
     sources: Sources = field(metadata=_rule("Images."))
@@ -160,13 +156,7 @@ class TrainingConfig:
         metadata=_rule("Each starts from the one before; the paper has two, espnet_c and then espnet.")
     )
     crop: Optional[ImageSize] = field(
-        default=None,
-        metadata=_rule(
-            "Height and width of what is learnt from at once; none: input_size.",
-            minimum=16,
-            maximum=8192,
-            multiple_of=SIZE_MULTIPLE,
-        ),
+        default=None, metadata=_rule("Height and width of what is learnt from at once; none: input_size.", **_SIDES)
     )
     skip_channels: int = _key(
         16, "What of the first level meets the decoder: 16, or 19 with the image.", choices=(16, 19)

@@ -127,7 +127,11 @@ class Stage:
     crop: Optional[ImageSize] = field(
         default=None, metadata=_rule("Height and width of what is learnt from at once; none: the run's.", **_SIDES)
     )
-    optimizer: str = _key("adamw", "adamw, adam or sgd (momentum 0.9, Nesterov).", choices=("adamw", "adam", "sgd"))
+    optimizer: str = _key(
+        "adamw",
+        "adamw, adam, sgd (momentum 0.9, Nesterov), or muon (for convolutions; AdamW for the rest).",
+        choices=("adamw", "adam", "sgd", "muon"),
+    )
     learning_rate: float = _key(2e-3, "Highest learning rate.", minimum=1e-8, maximum=10.0)
     warmup_steps: int = _key(0, "Steps over which the learning rate rises from 0.", minimum=0)
     schedule: str = _key(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from espnet_ros.training.config import Stage
+from espnet_ros.training.muon import Muon
 
 _MOMENTUM = 0.9
 _POLY_POWER = 0.9
@@ -20,6 +21,8 @@ def build_optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:
     decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
     free = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    if stage.optimizer == "muon":
+        return Muon(decayed, free, stage.learning_rate, stage.weight_decay)
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=stage.learning_rate, momentum=_MOMENTUM, nesterov=True)
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam

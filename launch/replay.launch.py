@@ -1,6 +1,5 @@
 """Plays a rosbag2 into the node: ros2 launch espnet_ros replay.launch.py bag:=drive image:=/camera/image_raw."""
 
-import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -10,17 +9,13 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
-    SetEnvironmentVariable,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 SHARE = Path(get_package_share_directory("espnet_ros"))
-PROFILES = SHARE / "config" / "fastdds_large_images.xml"
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
-PASSED_ON = ("image", "camera_info", "namespace", "params_file", "alpha", "weights", "backend", "log_level", "rviz")
-ARGUMENTS = [
+ARGUMENTS = [  # those of espnet.launch.py can be given too: what it includes sees them
     DeclareLaunchArgument("bag", description="Folder or file of the rosbag2 to play."),
     DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the player: 1.0 is as recorded."),
     DeclareLaunchArgument(
@@ -28,37 +23,6 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "delay", default_value="3.0", description="Seconds before the first message, for the engine to be built."
-    ),
-    DeclareLaunchArgument("image", default_value="image", description="Topic of the images in the bag."),
-    DeclareLaunchArgument("camera_info", default_value="camera_info", description="Topic of their calibration."),
-    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
-    DeclareLaunchArgument(
-        "params_file",
-        default_value=str(SHARE / "config" / "default.yaml"),
-        description="YAML file of parameters. Arguments that are given win over it.",
-    ),
-    DeclareLaunchArgument(
-        "alpha",
-        default_value="",
-        choices=["", "3", "5", "8"],
-        description="ESP blocks at the third level; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "weights",
-        default_value="",
-        description="Family or checkpoint of the registry, or a path; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "backend",
-        default_value="",
-        choices=["", "auto", "openvino", "torch", "fake"],
-        description="Inference engine; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "log_level",
-        default_value="info",
-        choices=["debug", "info", "warn", "error", "fatal"],
-        description="What the node logs at least.",
     ),
     DeclareLaunchArgument("rviz", default_value="true", choices=["true", "false"], description="Show the results."),
 ]
@@ -74,14 +38,9 @@ def play_bag(context: LaunchContext) -> list:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, the transport profile for large images, the node, rviz and the player."""
-    profile = [SetEnvironmentVariable(name, str(PROFILES)) for name in PROFILE_VARIABLES if not os.environ.get(name)]
+    """Arguments; the node and rviz, with the transport profile for large images; the player."""
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "espnet.launch.py")),
-        launch_arguments=[
-            *((name, LaunchConfiguration(name)) for name in PASSED_ON),
-            ("use_sim_time", "true"),
-            ("autostart", "true"),
-        ],
+        launch_arguments=[("use_sim_time", "true"), ("autostart", "true")],
     )
-    return LaunchDescription([*ARGUMENTS, *profile, node, OpaqueFunction(function=play_bag)])
+    return LaunchDescription([*ARGUMENTS, node, OpaqueFunction(function=play_bag)])

@@ -38,7 +38,7 @@ def declared_arguments(path):
     ("path", "names"),
     [
         (ESPNET, NODE_ARGUMENTS | {"use_sim_time", "autostart"}),
-        (REPLAY, NODE_ARGUMENTS | {"bag", "rate", "loop", "delay"}),
+        (REPLAY, {"bag", "rate", "loop", "delay", "rviz"}),
     ],
     ids=["espnet", "replay"],
 )
@@ -49,10 +49,9 @@ def test_every_argument_is_declared_with_a_description(path, names):
         assert ast.literal_eval(keywords["description"]).endswith("."), name
 
 
-@pytest.mark.parametrize("path", [ESPNET, REPLAY], ids=["espnet", "replay"])
 @pytest.mark.parametrize("name", ["alpha", "backend"])
-def test_choices_are_those_of_the_parameter_besides_none(path, name):
-    (choices,) = (declared_arguments(path)[name]["choices"],)
+def test_choices_are_those_of_the_parameter_besides_none(name):
+    choices = declared_arguments(ESPNET)[name]["choices"]
     values = [entry.value for entry in choices.elts if isinstance(entry, ast.Constant) and entry.value]
     assert values == [str(choice) for choice in rule_of(name).choices]
 
@@ -160,8 +159,14 @@ def test_the_transport_profile_is_set_unless_the_user_has_one(monkeypatch, is_se
     assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == expected
 
 
+def test_replay_takes_every_argument_of_the_node_besides_its_own(monkeypatch):
+    names = {argument.name for argument in load(REPLAY, monkeypatch).get_launch_arguments()}
+    assert names == NODE_ARGUMENTS | {"bag", "rate", "loop", "delay", "use_sim_time", "autostart"}
+
+
 def test_replay_plays_the_bag_with_its_clock_into_a_node_that_takes_its_time(monkeypatch):
-    entities, context = expand(REPLAY, monkeypatch, bag="drive", loop="true", image="/camera/image_raw", alpha="5")
+    arguments = {"loop": "true", "image": "/camera/image_raw", "alpha": "5", "autostart": "false"}
+    entities, context = expand(REPLAY, monkeypatch, bag="drive", **arguments)
     from launch.utilities import perform_substitutions
 
     (player,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")

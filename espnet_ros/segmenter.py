@@ -26,6 +26,7 @@ class Segmenter:
 
     def __init__(self, engine: Engine, min_confidence: float = 0.0) -> None:
         self._engine = engine
+        self._engine_number = 0
         self._lock = threading.Lock()
         self._last_call: Optional[Tuple[Any, bool]] = None
         self.min_confidence = min_confidence
@@ -49,6 +50,7 @@ class Segmenter:
             engine.infer(np.zeros((*engine.spec.input_size, 3), dtype), with_confidence)
         with self._lock:
             old, self._engine = self._engine, engine
+            self._engine_number += 1
         if old is not engine:
             old.close()
 
@@ -91,7 +93,7 @@ class Segmenter:
             if confidence is not None:
                 confidence = _resize_labels(confidence, size) if with_confidence else None
             times = StageTimes(prepared - start, inferred - prepared, time.perf_counter() - inferred)
-        return Segmentation(labels, confidence, times, engine.spec.class_table)
+            return Segmentation(labels, confidence, times, engine.spec.class_table, self._engine_number)
 
 
 def resize_pixels(image: np.ndarray, size: ImageSize) -> np.ndarray:

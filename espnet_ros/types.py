@@ -46,9 +46,11 @@ class Segmentation:
         confidence: (H, W) uint8 softmax probability of the label, 255 being 1.0; None where it was not asked for.
         times: where the time went.
         class_table: what the labels mean; it is the one of the engine that made them.
+        engine_number: which engine that was: 0 for the segmenter's first, one more for each that took over.
     """
 
     labels: np.ndarray
     confidence: Optional[np.ndarray]
     times: StageTimes
     class_table: ClassTable
+    engine_number: int = 0

@@ -85,7 +85,7 @@ def test_an_engine_is_replaced_while_images_flow(color_image):
 
     def run():
         while not stop.is_set():
-            answers.append(segmenter.segment(color_image).labels.shape)
+            answers.append(segmenter.segment(color_image))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -94,7 +94,9 @@ def test_an_engine_is_replaced_while_images_flow(color_image):
         segmenter.replace_engine(_engine(size, latency=0.01))
     stop.set()
     thread.join()
-    assert set(answers) == {(48, 64)}
+    assert {answer.labels.shape for answer in answers} == {(48, 64)}
+    assert [answer.engine_number for answer in answers] == sorted(answer.engine_number for answer in answers)
+    assert segmenter.segment(color_image).engine_number == 3
     assert segmenter.engine.spec.input_size == (48, 64)
 
 

@@ -12,9 +12,7 @@ _COUNTED = (
     "an image counts for the alpha that alone can have answered it; each alpha saw another part of the drive, so their "
     "mean IoU are of different images"
 )
-_UNKNOWN_TIME = (
-    "the node tells its engine's own time over 100 answers, so where these are of several alphas it is not known"
-)
+_UNKNOWN_TIME = "the node tells its engine's own time once a second, so that of an alpha in use for less is not known"
 
 
 def is_by_alpha(report: DriveReport) -> bool:

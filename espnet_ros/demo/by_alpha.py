@@ -19,8 +19,8 @@ class AlphaReport:
         sent, answered: numbers of frames.
         latency_p50: median of their latencies, in seconds; None without answers.
         mean_iou: over the answers; None without true labels or answers.
-        engine_time: median of the engine's own time, in seconds; None where the node did not tell that of this alpha
-            alone.
+        engine_time: median of the engine's own time, in seconds; None where the node did not tell it, as the alpha
+            was in use for too short a time.
     """
 
     alpha: int

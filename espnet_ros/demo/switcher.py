@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from espnet_ros.demo.drive import DriveRecorder
 
-_MEDIAN_OVER = 100  # answers, that EngineStatus tells the median of the engine's own time over
 _UNDER_WAY = 1  # image that the engine before has labelled, but that the node has not counted yet
 
 Request = Callable[[int, Callable[[str], None]], None]
@@ -79,8 +78,7 @@ class AlphaSwitcher:
             self._end_switch("")
             self._answered_before = status.answered + _UNDER_WAY
         self.engines[status.alpha] = status
-        own_answers = status.answered - self._answered_before
-        if own_answers > 0 and own_answers >= min(_MEDIAN_OVER, status.answered):
+        if status.answered > self._answered_before:  # else the engine's own time is still that of the one before
             self._recorder.note_engine_time(status.alpha, status.inference_time)
 
     def _end_switch(self, failure: str) -> None:

@@ -27,7 +27,7 @@ from espnet_ros.ros.engine_control import EngineControl, explain
 from espnet_ros.ros.image_troubles import ImageTroubles
 from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS, ImagePublishers, LabelInfoPublisher
-from espnet_ros.ros.worker import ImageWorker, Tally
+from espnet_ros.ros.worker import EngineTime, ImageWorker, Tally
 from espnet_ros.segmenter import engine_summary
 
 _STALENESS_CHECKED_EVERY = 0.1  # s
@@ -148,11 +148,11 @@ class EspnetNode(SturdyLifecycleNode):
             return CompressedImage, "image/compressed"
         return Image, "image"
 
-    def _answer(self, message: Union[Image, CompressedImage]) -> Optional[float]:
+    def _answer(self, message: Union[Image, CompressedImage]) -> Optional[EngineTime]:
         """Label one image and publish it, in the worker's thread.
 
         Returns:
-            Seconds the engine took; None where nobody listens.
+            What the engine took; None where nobody listens.
         """
         outputs, segmenter, costmap = self._outputs, self._engine.segmenter, self._costmap
         if outputs is None or segmenter is None:
@@ -167,7 +167,7 @@ class EspnetNode(SturdyLifecycleNode):
         outputs.publish(message.header, image, segmentation, wanted, self._config.overlay_opacity)
         if costmap is not None and wants_costmap:
             costmap.update(message.header, segmentation)
-        return segmentation.times.infer
+        return EngineTime(segmentation.times.infer, segmentation.engine_number)
 
     # Costmap
 

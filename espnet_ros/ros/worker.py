@@ -21,12 +21,19 @@ NO_LISTENER = "nobody listens"
 STOPPED = "stopped"
 
 
+class EngineTime(NamedTuple):
+    """What one image took in the engine alone: seconds, and which engine (``Segmentation.engine_number``)."""
+
+    seconds: float
+    engine: int
+
+
 class Answer(NamedTuple):
-    """One answered image: when (monotonic clock), how long since it arrived, and the engine's own time; in seconds."""
+    """One answered image: when (monotonic clock), how long since it arrived, both in seconds, and the engine's time."""
 
     finished: float
     latency: float
-    inference: float
+    inference: EngineTime
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Tally:
         silence: seconds since the last image, or since the start.
         frame_rate: Hz; 0 before the second answer and when the last one is long ago.
         latency_p50, latency_p95: seconds from arrival to published labels.
-        inference_time: seconds, median.
+        inference_time: seconds, median of the engine that gave the last answer.
     """
 
     received: int = 0
@@ -74,7 +81,7 @@ class ImageWorker:
     """Answers one image at a time in its own thread; the newest waits, older ones are dropped.
 
     Args:
-        answer: takes an image and returns the engine's seconds once the answer is out, or None where nobody wants it.
+        answer: takes an image and returns the engine's time once the answer is out, or None where nobody wants it.
         report: told every error that ``answer`` raised.
         max_rate: images answered a second at most; 0 for no limit.
         clock: seconds, monotonic.
@@ -82,7 +89,7 @@ class ImageWorker:
 
     def __init__(
         self,
-        answer: Callable[[Any], Optional[float]],
+        answer: Callable[[Any], Optional[EngineTime]],
         report: Callable[[Exception], None],
         max_rate: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -183,7 +190,7 @@ class ImageWorker:
 
     def _process(self, current: _Waiting) -> None:
         error: Optional[Exception] = None
-        inference: Optional[float] = None
+        inference: Optional[EngineTime] = None
         try:
             inference = self._answer(current.image)
         except Exception as raised:  # the thread's edge: whatever it is, the next image gets its chance
@@ -209,6 +216,8 @@ def _with_timing(counts: Tally, answers: Any, now: float, stale_after: float) ->
         return counts
     latencies = np.array([answer.latency for answer in answers])
     span = answers[-1].finished - answers[0].finished
+    newest = answers[-1].inference.engine
+    times = [answer.inference.seconds for answer in answers if answer.inference.engine == newest]
     is_fresh = now - answers[-1].finished <= stale_after
     return Tally(
         **{
@@ -216,6 +225,6 @@ def _with_timing(counts: Tally, answers: Any, now: float, stale_after: float) ->
             "frame_rate": (len(answers) - 1) / span if span > 0 and is_fresh else 0.0,
             "latency_p50": float(np.percentile(latencies, 50)),
             "latency_p95": float(np.percentile(latencies, 95)),
-            "inference_time": float(np.median([answer.inference for answer in answers])),
+            "inference_time": float(np.median(times)),
         }
     )

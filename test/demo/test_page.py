@@ -163,8 +163,8 @@ def test_an_engine_time_that_is_not_known_is_explained():
     lines = format_alphas(_switching_report(engine_time=0.02))
     assert [line.split()[-1] for line in lines[1:3]] == ["ms", "-"]
     assert lines[0].endswith("engine's own time")
-    assert any("over 100 answers" in line for line in lines)
-    assert not any("over 100 answers" in line for line in format_alphas(_switching_report()))
+    assert any("once a second" in line for line in lines)
+    assert not any("once a second" in line for line in format_alphas(_switching_report()))
 
 
 def test_the_page_shows_each_alpha_and_its_switches(tmp_path):

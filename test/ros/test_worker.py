@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from espnet_ros.errors import EngineError, ImageError
-from espnet_ros.ros.worker import NEWER_CAME, NO_LISTENER, RATE_LIMIT, STOPPED, ImageWorker
+from espnet_ros.ros.worker import NEWER_CAME, NO_LISTENER, RATE_LIMIT, STOPPED, EngineTime, ImageWorker
 
 
 class Engine:
@@ -16,7 +16,7 @@ class Engine:
         self.got = []
         self.entered = threading.Semaphore(0)
         self.may_leave = threading.Semaphore(0)
-        self.outcome = 0.01
+        self.outcome = EngineTime(0.01, 0)
 
     def __call__(self, image):
         self.got.append(image)
@@ -103,7 +103,8 @@ def test_an_image_nobody_wants_counts_as_dropped(worker, engine):
 
 
 def test_errors_are_counted_by_kind_and_reported_and_the_next_image_is_answered(worker, engine, reported):
-    outcomes = [ImageError("step", "a"), ImageError("step", "b"), EngineError("c"), ValueError("d"), 0.01]
+    outcomes = [ImageError("step", "a"), ImageError("step", "b"), EngineError("c"), ValueError("d")]
+    outcomes.append(EngineTime(0.01, 0))
     for outcome in outcomes:
         engine.outcome = outcome
         answer(worker, engine, "image")
@@ -153,7 +154,7 @@ def test_max_rate_never_lets_two_images_through_within_half_a_period(worker, eng
 
 
 def test_rate_and_latency_are_those_of_the_answers(worker, engine, clock):
-    engine.outcome = 0.02
+    engine.outcome = EngineTime(0.02, 0)
     for _ in range(5):
         worker.offer("image")
         assert engine.entered.acquire(timeout=5)
@@ -168,6 +169,13 @@ def test_rate_and_latency_are_those_of_the_answers(worker, engine, clock):
     assert tally.silence == pytest.approx(0.1)
 
 
+def test_the_engines_own_time_is_that_of_the_engine_that_answered_last(worker, engine):
+    for seconds, number in [(0.05, 0), (0.05, 0), (0.05, 0), (0.01, 1), (0.03, 1)]:
+        engine.outcome = EngineTime(seconds, number)
+        answer(worker, engine, "image")
+    assert worker.tally().inference_time == pytest.approx(0.02)
+
+
 def test_the_rate_is_0_when_the_last_answer_is_long_ago(worker, engine, clock):
     for _ in range(3):
         answer(worker, engine, "image")
@@ -178,7 +186,7 @@ def test_the_rate_is_0_when_the_last_answer_is_long_ago(worker, engine, clock):
 
 
 def test_counts_are_exact_with_many_cameras_at_once():
-    worker = ImageWorker(lambda image: 0.0, lambda error: None)
+    worker = ImageWorker(lambda image: EngineTime(0.0, 0), lambda error: None)
     worker.start()
     cameras = [threading.Thread(target=lambda: [worker.offer(i) for i in range(2000)]) for _ in range(4)]
     for camera in cameras:

@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
         ahead = torch.stack([self._look_ahead(weight) for weight in weights])  # (n, rows, columns)
         length = rate * _ADAM_LENGTH * max(ahead.shape[1:]) ** 0.5
         for weight, direction in zip(weights, orthogonalise(ahead)):
-            weight.mul_(1.0 - rate * decay).add_(direction.view(weight.shape), alpha=-length)
+            weight.mul_(1.0 - rate * decay).add_(direction.reshape(weight.shape), alpha=-length)
 
     def _look_ahead(self, weight: nn.Parameter) -> Tensor:
         """(rows, columns) Nesterov momentum, the gradient taken in."""

@@ -53,8 +53,9 @@ def test_muon_steps_as_torchs_own():
         assert (mine - its).abs().max() < 0.02 * (its - start).abs().max()
 
 
-def test_muon_moves_a_convolution_as_the_matrix_of_its_output_channels():
-    (convolution,), (matrix,) = _parameters((4, 2, 3, 3)), _parameters((4, 18))
+@pytest.mark.parametrize("outputs", [4, 20])
+def test_muon_moves_a_convolution_as_the_matrix_of_its_output_channels(outputs):
+    (convolution,), (matrix,) = _parameters((outputs, 2, 3, 3)), _parameters((outputs, 18))
     with torch.no_grad():
         matrix.copy_(convolution.flatten(1))
     optimizers = [Muon([convolution], _parameters((2,)), 1e-2, 0.0), Muon([matrix], _parameters((2,)), 1e-2, 0.0)]

@@ -78,15 +78,30 @@ class NodeConfig:
     )
     backend: str = _parameter(
         "auto",
-        "Inference engine: auto (the fastest that works here), openvino, torch, or fake (bands, for tests).",
-        choices=("auto", "openvino", "torch", "fake"),
+        "Inference engine: auto (the fastest that works here), tensorrt, onnxruntime, openvino, torch, or fake (bands, "
+        "for tests).",
+        choices=("auto", "tensorrt", "onnxruntime", "openvino", "torch", "fake"),
         live=True,
     )
     precision: str = _parameter(
         "auto",
-        "Arithmetic of the engine: fp32, bf16 (faster where the CPU has it, 0.5 % of the labels change), "
-        "or auto (bf16 where the CPU computes in it, else fp32).",
-        choices=("auto", "fp32", "bf16"),
+        "Arithmetic of the engine: fp32, fp16 (GPUs), bf16 (faster where the CPU has it, 0.5 % of the labels change), "
+        "int8 (TensorRT, where the GPU has it), or auto (the fastest that keeps 99 % of the labels).",
+        choices=("auto", "fp32", "fp16", "bf16", "int8"),
+        live=True,
+    )
+    calibration: str = _parameter(
+        "",
+        "Folder of images, or bag, that precision int8 takes its ranges from; empty: the synthetic street.",
+        live=True,
+    )
+    tensorrt_workspace: int = _parameter(
+        1024, "Memory that TensorRT may use while it builds.", unit="MiB", minimum=16, maximum=65536, live=True
+    )
+    tensorrt_log_level: str = _parameter(
+        "warning",
+        "What TensorRT may say while it builds.",
+        choices=("error", "warning", "info", "verbose"),
         live=True,
     )
     input_height: int = _parameter(

@@ -22,10 +22,13 @@ class EngineSpec:
         checkpoint: the weights, located.
         class_table: classes of the labels.
         input_size: size the engine takes.
-        backend: ``auto``, ``openvino``, ``torch`` or ``fake``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
+        backend: ``auto``, ``tensorrt``, ``onnxruntime``, ``openvino``, ``torch`` or ``fake``.
+        precision: ``auto``, ``fp32``, ``fp16``, ``bf16`` or ``int8``; each backend offers some of them.
         threads: CPU threads; 0: all cores.
         cache: folder of built engines; "" for the default.
+        calibration: folder of images or bag that int8 takes its ranges from; "" for the synthetic street.
+        workspace: MiB that TensorRT may use while it builds.
+        log_level: what TensorRT may say while it builds: ``error``, ``warning``, ``info`` or ``verbose``.
     """
 
     checkpoint: Checkpoint
@@ -35,6 +38,9 @@ class EngineSpec:
     precision: str = "auto"
     threads: int = 0
     cache: str = ""
+    calibration: str = ""
+    workspace: int = 1024
+    log_level: str = "warning"
 
 
 class EngineOutput(NamedTuple):

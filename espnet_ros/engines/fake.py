@@ -21,15 +21,18 @@ class FakeEngine:
         spec: its class table gives the number of labels.
         latency: seconds that each call takes at least.
         fail_after: number of images after which every call fails; None never.
+        reason: why this backend was chosen.
     """
 
     backend = "fake"
     device = "none"
     precision = "fp32"
 
-    def __init__(self, spec: EngineSpec, latency: float = 0.0, fail_after: Optional[int] = None) -> None:
+    def __init__(
+        self, spec: EngineSpec, latency: float = 0.0, fail_after: Optional[int] = None, reason: str = "asked for"
+    ) -> None:
         self.spec = spec
-        self.reason = "asked for"
+        self.reason = reason
         self._latency = latency
         self._left = fail_after
 

@@ -76,6 +76,8 @@ class OpenVinoEngine:
         self._requests.clear()
 
     def _choose_precision(self, requested: str) -> str:
+        if requested not in ("auto", "fp32", "bf16"):
+            raise EngineError(f"precision '{requested}' is not offered by backend 'openvino': fp32 or bf16")
         has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if requested == "bf16" and not has_bf16:
             raise EngineError(f"precision 'bf16' needs a CPU that computes in it; {self.device} does not")

@@ -36,6 +36,9 @@ def resolve_spec(config: NodeConfig, show_progress: bool = False) -> EngineSpec:
         precision=config.precision,
         threads=config.threads,
         cache=config.engine_cache,
+        calibration=config.calibration,
+        workspace=config.tensorrt_workspace,
+        log_level=config.tensorrt_log_level,
     )
 
 

@@ -1,77 +1,141 @@
-"""Chooses the backend and builds its engine."""
+"""Chooses the backend, builds its engine, and falls back to the next one where that fails."""
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
-from typing import Callable, Dict, NamedTuple
+from typing import Callable, Collection, Dict, List, NamedTuple
 
 from espnet_ros.engines.base import Engine, EngineSpec
 from espnet_ros.engines.fake import LATENCY_VARIABLE, FakeEngine
 from espnet_ros.errors import EngineError
 
+_logger = logging.getLogger(__name__)
 
-class BackendChoice(NamedTuple):
-    """A backend, and why it was taken."""
+
+class Candidate(NamedTuple):
+    """A backend that may be tried.
+
+    Attributes:
+        backend: its name.
+        reason: why it would be taken.
+        problem: why it cannot run on this machine; "" where nothing is known against it.
+        device: ``cuda``, ``cpu`` or ``auto``, for backends that know several.
+    """
 
     backend: str
     reason: str
+    problem: str = ""
+    device: str = "auto"
 
 
-def choose_backend(requested: str) -> BackendChoice:
-    """The backend that ``requested`` means on this machine. Imports none of them.
+def list_candidates(requested: str) -> List[Candidate]:
+    """The backends that ``requested`` means on this machine, the best one first. Imports none of them."""
+    if requested != "auto":
+        return [Candidate(requested, "asked for", _why_not(requested))]
+    gpu = "an NVIDIA device is present"
+    no_gpu = "" if _has_nvidia_device() else "no NVIDIA device"
+    return [
+        Candidate("tensorrt", f"auto: {gpu}", no_gpu or _why_not("tensorrt")),
+        Candidate("torch", f"auto: {gpu}", no_gpu or _why_not("torch"), "cuda"),
+        Candidate("openvino", "auto: the fastest on a CPU", _why_not("openvino")),
+        Candidate("onnxruntime", "auto: runs on any CPU", _why_not("onnxruntime")),
+        Candidate("torch", "auto: runs anywhere", _why_not("torch"), "cpu"),
+    ]
+
+
+def choose_backend(requested: str) -> Candidate:
+    """The backend that is tried first. Imports none of them.
 
     Raises:
         EngineError: it is not installed, or ``auto`` finds none.
     """
-    if requested == "fake":
-        return BackendChoice("fake", "asked for")
-    if requested != "auto":
-        if not _is_installed(requested):
-            raise EngineError(f"backend '{requested}' is not installed: Python module '{requested}' cannot be found")
-        return BackendChoice(requested, "asked for")
-    if _is_installed("torch") and _has_nvidia_device():
-        return BackendChoice("torch", "auto: an NVIDIA device is present, and torch is installed")
-    if _is_installed("openvino"):
-        return BackendChoice("openvino", "auto: no NVIDIA device that torch can use; openvino is the fastest on a CPU")
-    if _is_installed("torch"):
-        return BackendChoice("torch", "auto: openvino is not installed; torch runs anywhere")
-    raise EngineError("backend 'auto': neither openvino nor torch is installed")
+    candidates = list_candidates(requested)
+    for candidate in candidates:
+        if not candidate.problem:
+            return candidate
+    raise EngineError(_refusal(requested, [f"{each.backend}: {each.problem}" for each in candidates]))
 
 
-def build_engine(spec: EngineSpec) -> Engine:
-    """Build and warm up the engine that ``spec`` asks for. The first time this may take seconds.
+def build_engine(spec: EngineSpec, excluded: Collection[str] = ()) -> Engine:
+    """Build and warm up the engine that ``spec`` asks for. The first time this may take long.
+
+    Where ``auto`` is asked for and a backend fails, the next one is tried; the log and the engine's ``reason`` say why.
+
+    Args:
+        spec: what to build.
+        excluded: backends not to try, such as one that has just failed.
 
     Raises:
-        EngineError: the backend is missing or cannot build it.
-        WeightsError: the weights do not fit the network.
+        EngineError: no backend can build it; the message has each one's reason.
+        WeightsError, ClassTableError: the weights fit neither network nor class table, whatever the backend.
     """
-    choice = choose_backend(spec.backend)
     spec.class_table.require_size(len(spec.checkpoint.load_class_table()), f"checkpoint '{spec.checkpoint.name}'")
-    return _BUILDERS[choice.backend](spec, choice.reason)
+    failures: List[str] = []
+    for candidate in list_candidates(spec.backend):
+        if candidate.problem or candidate.backend in excluded:
+            failures.append(f"{candidate.backend}: {candidate.problem or 'it failed before'}")
+            continue
+        try:
+            return _BUILDERS[candidate.backend](spec, candidate._replace(reason=_explain(candidate, failures)))
+        except EngineError as error:
+            if spec.backend != "auto":
+                raise
+            failures.append(f"{candidate.backend}: {error}")
+            _logger.warning("backend %s cannot be used: %s", candidate.backend, error)
+        except ImportError as error:  # installed, and yet it cannot be loaded
+            failures.append(f"{candidate.backend}: {error}")
+            _logger.warning("backend %s cannot be loaded: %s", candidate.backend, error)
+    raise EngineError(_refusal(spec.backend, failures))
 
 
-def _build_torch(spec: EngineSpec, reason: str) -> Engine:
+def _explain(candidate: Candidate, failures: List[str]) -> str:
+    """The candidate's reason, with those of the better ones that could not be taken."""
+    return "; ".join([candidate.reason, *failures])
+
+
+def _refusal(requested: str, failures: List[str]) -> str:
+    return f"backend '{requested}' cannot be used: {'; '.join(failures)}"
+
+
+def _build_tensorrt(spec: EngineSpec, candidate: Candidate) -> Engine:
+    raise EngineError("backend 'tensorrt' is not there yet")
+
+
+def _build_onnxruntime(spec: EngineSpec, candidate: Candidate) -> Engine:
+    raise EngineError("backend 'onnxruntime' is not there yet")
+
+
+def _build_torch(spec: EngineSpec, candidate: Candidate) -> Engine:
     from espnet_ros.engines.torch_engine import TorchEngine
 
-    return TorchEngine(spec, reason)
+    return TorchEngine(spec, candidate.reason, candidate.device)
 
 
-def _build_openvino(spec: EngineSpec, reason: str) -> Engine:
+def _build_openvino(spec: EngineSpec, candidate: Candidate) -> Engine:
     from espnet_ros.engines.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(spec, reason)
+    return OpenVinoEngine(spec, candidate.reason)
 
 
-def _build_fake(spec: EngineSpec, _reason: str) -> Engine:
+def _build_fake(spec: EngineSpec, _candidate: Candidate) -> Engine:
     return FakeEngine(spec, latency=float(os.environ.get(LATENCY_VARIABLE, "0")))
 
 
-_BUILDERS: Dict[str, Callable[[EngineSpec, str], Engine]] = {
-    "torch": _build_torch,
+_BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
+    "tensorrt": _build_tensorrt,
+    "onnxruntime": _build_onnxruntime,
     "openvino": _build_openvino,
+    "torch": _build_torch,
     "fake": _build_fake,
 }
+
+
+def _why_not(backend: str) -> str:
+    if backend == "fake" or _is_installed(backend):
+        return ""
+    return f"Python module '{backend}' is not installed"
 
 
 def _is_installed(module: str) -> bool:

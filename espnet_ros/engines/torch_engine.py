@@ -12,17 +12,26 @@ from espnet_ros.model.loading import load_network
 
 
 class TorchEngine:
-    """The segmentation graph in PyTorch, in fp32."""
+    """The segmentation graph in PyTorch, in fp32.
+
+    Args:
+        spec: what to build.
+        reason: why this backend was chosen.
+        device: ``cuda``, ``cpu``, or ``auto`` for the first of them that is there.
+    """
 
     backend = "torch"
     precision = "fp32"
 
-    def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
-        if spec.precision == "bf16":
-            raise EngineError("precision 'bf16' is not offered by backend 'torch', which computes in fp32")
+    def __init__(self, spec: EngineSpec, reason: str = "asked for", device: str = "auto") -> None:
+        if spec.precision not in ("auto", "fp32"):
+            raise EngineError(f"precision '{spec.precision}' is not offered by backend 'torch', which computes in fp32")
         self.spec = spec
         self.reason = reason
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        has_cuda = torch.cuda.is_available()
+        if device == "cuda" and not has_cuda:
+            raise EngineError("this torch has no CUDA device")
+        self._device = torch.device("cuda" if has_cuda and device != "cpu" else "cpu")
         self.device = torch.cuda.get_device_name() if self._device.type == "cuda" else "CPU"
         if spec.threads:
             torch.set_num_threads(spec.threads)

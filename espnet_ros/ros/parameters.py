@@ -27,6 +27,9 @@ ENGINE_NAMES = (
     "input_height",
     "input_width",
     "threads",
+    "calibration",
+    "tensorrt_workspace",
+    "tensorrt_log_level",
 )
 """Parameters that take another engine when they change."""
 

@@ -5,7 +5,7 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.demo import alphas
 from espnet_ros.demo.alphas import build_ahead, check_alphas, default_alphas, parse_alphas
 from espnet_ros.engines.resolve import resolve_spec
-from espnet_ros.engines.selection import BackendChoice
+from espnet_ros.engines.selection import Candidate
 from espnet_ros.errors import ParameterError, WeightsError
 
 CITYSCAPES, CAMVID = NodeConfig(weights="cityscapes"), NodeConfig(weights="camvid")
@@ -76,7 +76,7 @@ class _Engine:
 def test_engines_are_built_ahead_where_they_are_kept(monkeypatch, backend, num_built):
     specs = [resolve_spec(CITYSCAPES.changed({"alpha": alpha, "backend": "fake"})) for alpha in (5, 3)]
     built, said = [], []
-    monkeypatch.setattr(alphas, "choose_backend", lambda _requested: BackendChoice(backend, "asked for"))
+    monkeypatch.setattr(alphas, "choose_backend", lambda _requested: Candidate(backend, "asked for"))
     monkeypatch.setattr(alphas, "build_engine", lambda spec: built.append(spec) or _Engine())
     _Engine.closed = 0
     build_ahead(specs, said.append)

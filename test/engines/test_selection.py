@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from espnet_ros.engines import choose_backend, selection
+from espnet_ros.engines import EngineSpec, build_engine, choose_backend, selection
+from espnet_ros.engines.fake import FakeEngine
 from espnet_ros.errors import EngineError
 
 
@@ -22,10 +24,12 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("modules", "nvidia", "backend", "reason"),
     [
-        ({"torch", "openvino"}, False, "openvino", "no NVIDIA device"),
+        ({"torch", "openvino", "tensorrt"}, False, "openvino", "the fastest on a CPU"),
+        ({"torch", "openvino", "tensorrt"}, True, "tensorrt", "an NVIDIA device is present"),
         ({"torch", "openvino"}, True, "torch", "an NVIDIA device is present"),
-        ({"openvino"}, True, "openvino", "no NVIDIA device that torch can use"),
-        ({"torch"}, False, "torch", "openvino is not installed"),
+        ({"openvino"}, True, "openvino", "the fastest on a CPU"),
+        ({"torch", "onnxruntime"}, False, "onnxruntime", "runs on any CPU"),
+        ({"torch"}, False, "torch", "runs anywhere"),
     ],
 )
 def test_auto_says_what_it_chose_and_why(machine, modules, nvidia, backend, reason):
@@ -37,14 +41,64 @@ def test_auto_says_what_it_chose_and_why(machine, modules, nvidia, backend, reas
 
 def test_auto_without_any_backend_is_refused(machine):
     machine(set(), False)
-    with pytest.raises(EngineError, match="neither openvino nor torch is installed"):
+    with pytest.raises(EngineError, match="tensorrt: no NVIDIA device; .* openvino: Python module 'openvino' is not"):
         choose_backend("auto")
 
 
 def test_a_backend_that_is_not_installed_is_refused(machine):
     machine({"torch"}, False)
-    with pytest.raises(EngineError, match="backend 'openvino' is not installed"):
+    with pytest.raises(EngineError, match="'openvino' cannot be used: .* module 'openvino' is not installed"):
         choose_backend("openvino")
+
+
+@pytest.fixture
+def spec(untrained_checkpoint, engine_cache):
+    checkpoint = untrained_checkpoint
+    return EngineSpec(checkpoint, checkpoint.load_class_table(), checkpoint.input_size, cache=engine_cache)
+
+
+def _break(monkeypatch, **errors):
+    """Make backends fail with these errors; the fake engine stands for those that work."""
+
+    def fail(error):
+        def build(spec, candidate):
+            raise error
+
+        return build
+
+    working = dict.fromkeys(selection._BUILDERS, lambda spec, candidate: FakeEngine(spec, reason=candidate.reason))
+    monkeypatch.setattr(selection, "_BUILDERS", {**working, **{name: fail(error) for name, error in errors.items()}})
+
+
+def test_auto_falls_back_and_says_why(machine, monkeypatch, spec, caplog):
+    machine({"torch", "openvino", "tensorrt", "onnxruntime"}, True)
+    _break(monkeypatch, tensorrt=EngineError("no memory"), torch=ImportError("libcudnn.so.9"))
+    engine = build_engine(spec)
+    assert engine.reason == "auto: the fastest on a CPU; tensorrt: no memory; torch: libcudnn.so.9"
+    assert [record.getMessage() for record in caplog.records] == [
+        "backend tensorrt cannot be used: no memory",
+        "backend torch cannot be loaded: libcudnn.so.9",
+    ]
+
+
+def test_an_excluded_backend_is_not_tried(machine, monkeypatch, spec):
+    machine({"openvino", "onnxruntime"}, False)
+    _break(monkeypatch)
+    assert "openvino: it failed before" in build_engine(spec, excluded={"openvino"}).reason
+
+
+def test_a_backend_that_was_asked_for_has_no_substitute(machine, monkeypatch, spec):
+    machine({"openvino", "torch"}, False)
+    _break(monkeypatch, openvino=EngineError("no such CPU"))
+    with pytest.raises(EngineError, match="^no such CPU$"):
+        build_engine(replace(spec, backend="openvino"))
+
+
+def test_when_all_fail_each_reason_is_given(machine, monkeypatch, spec):
+    machine({"openvino", "torch"}, False)
+    _break(monkeypatch, openvino=EngineError("no such CPU"), torch=EngineError("no memory"))
+    with pytest.raises(EngineError, match="'auto' cannot be used: .*openvino: no such CPU; .*torch: no memory"):
+        build_engine(spec)
 
 
 _START = """

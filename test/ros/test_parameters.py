@@ -25,7 +25,7 @@ def test_default_yaml_has_every_parameter_with_its_default():
 
 
 SHARE_A_COMMENT = {
-    "input_width", "ground_height", "camera_y", "camera_z", "camera_roll", "camera_pitch", "camera_yaw",
+    "input_width", "tensorrt_log_level", "ground_height", "camera_y", "camera_z", "camera_roll", "camera_pitch", "camera_yaw",
     "costmap_height", "costmap_resolution", "costmap_max_range", "costmap_miss",
 }  # fmt: skip
 
@@ -74,6 +74,7 @@ def test_only_some_changes_take_another_engine():
             "alpha": 3,
             "backend": "fake",
             "precision": "fp32",
+            "tensorrt_log_level": "info",
             "image_transport": "compressed",
             "pose_source": "odom",
             "costmap_width": 16.0,

@@ -123,6 +123,20 @@ class NodeConfig:
         live=True,
     )
     threads: int = _parameter(0, "CPU threads of the engine; 0: all cores.", minimum=0, maximum=256, live=True)
+    keep_alphas_ready: bool = _parameter(
+        False,
+        "Keep the engines of the other alphas ready, so that a change of alpha is immediate; they are built in the "
+        "background.",
+        live=True,
+    )
+    ready_min_memory: int = _parameter(
+        1024,
+        "Available system memory below which no engine is kept ready; the newest used go last.",
+        unit="MiB",
+        minimum=0,
+        maximum=1048576,
+        live=True,
+    )
     max_rate: float = _parameter(
         0.0, "Images answered a second at most; 0: as many as the engine can.", unit="Hz", minimum=0.0, maximum=1000.0,
         live=True,

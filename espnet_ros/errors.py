@@ -5,6 +5,8 @@ Every message names the thing, the rule it broke and the value it had, so that i
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class EspnetError(Exception):
     """Base of every error that espnet_ros raises on purpose."""
@@ -40,6 +42,14 @@ class WeightsError(EspnetError):
 
 class EngineError(EspnetError):
     """An inference engine cannot be built or failed while it ran."""
+
+
+class BrokenEngineError(EngineError):
+    """An engine that has worked fails whatever the image. ``engine`` is that engine."""
+
+    def __init__(self, message: str, engine: Any) -> None:
+        super().__init__(message)
+        self.engine = engine
 
 
 class DatasetError(EspnetError):

@@ -4,60 +4,101 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Set
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
 
-from espnet_ros.engines.base import Engine
-from espnet_ros.errors import ImageError
+from espnet_ros.engines.base import Engine, EngineOutput
+from espnet_ros.errors import BrokenEngineError, EngineError, ImageError
 from espnet_ros.types import UNLABELLED, ImageSize, Segmentation, StageTimes
 
 CHANNEL_ORDERS = ("bgr", "rgb")
+FAILURES_OF_A_BROKEN_ENGINE = 3
+"""One failed image proves nothing. An engine counts as broken when it then fails on a black image too, which gives no
+engine a reason to, or when it fails on this many images in a row."""
+
+
+class Flow(NamedTuple):
+    """The kind of images that flow: their size, and whether the engine is asked for its confidence."""
+
+    size: ImageSize
+    with_confidence: bool
+
+
+class Call(NamedTuple):
+    """A kind of call of an engine, which makes some of its preparations when a kind first comes."""
+
+    dtype: str
+    with_confidence: bool
 
 
 class Segmenter:
     """Labels images with an engine that can be exchanged while images flow.
 
+    One thread calls ``segment``; the engine may be exchanged in any other.
+
     Args:
-        engine: the first engine; the segmenter owns it.
+        engine: the first engine; the segmenter owns the one in use.
         min_confidence: pixels less certain than this (0..1) become ``UNLABELLED``.
+        flow_changed: told, in the thread that segments, that another kind of images came.
     """
 
-    def __init__(self, engine: Engine, min_confidence: float = 0.0) -> None:
-        self._engine = engine
-        self._engine_number = 0
-        self._lock = threading.Lock()
-        self._last_call: Optional[Tuple[Any, bool]] = None
+    def __init__(
+        self, engine: Engine, min_confidence: float = 0.0, flow_changed: Optional[Callable[[], None]] = None
+    ) -> None:
+        self._in_use = (engine, 0)
+        self._under_way: Optional[Engine] = None
+        self._changed = threading.Condition()
+        self._flow: Optional[Flow] = None
+        self._calls_answered: WeakKeyDictionary[Engine, Set[Call]] = WeakKeyDictionary()
+        self._failures_in_a_row = 0
+        self._flow_changed = flow_changed
         self.min_confidence = min_confidence
 
     @property
     def engine(self) -> Engine:
         """The engine in use."""
-        return self._engine
+        return self._in_use[0]
 
-    def replace_engine(self, engine: Engine) -> None:
-        """Use another engine from the next image on; waits for the image under way, then frees the old engine.
+    def is_warm(self, engine: Engine) -> bool:
+        """Whether the engine has answered the kind of image that flows; true as long as none does."""
+        flow = self._flow
+        return flow is None or _call_for(engine, flow) in self._calls_answered.get(engine, ())
 
-        The new engine first answers a black image of the kind that is flowing, while the old one goes on, so that
-        what it does at its first call does not delay an image.
+    def warm_up(self, engine: Engine) -> None:
+        """Have an engine that is not in use answer a black image of the kind that flows.
+
+        What it does at its first call does not delay an image then.
 
         Raises:
-            EngineError: the new engine failed on it; the old one stays.
+            EngineError: the engine failed on it.
         """
-        if self._last_call is not None:
-            dtype, with_confidence = self._last_call
-            engine.infer(np.zeros((*engine.spec.input_size, 3), dtype), with_confidence)
-        with self._lock:
-            old, self._engine = self._engine, engine
-            self._engine_number += 1
-        if old is not engine:
-            old.close()
+        flow = self._flow
+        if flow is not None and not self.is_warm(engine):
+            self._wait_for_image_in(engine)
+            self._ask_black(engine, _call_for(engine, flow))
+
+    def use(self, engine: Engine) -> Engine:
+        """Use another engine from the next image on; returns the old one at once.
+
+        The old one may still have an image under way: ``retire`` frees it.
+        """
+        with self._changed:
+            old, number = self._in_use
+            self._in_use = (engine, number + 1)
+            self._failures_in_a_row = 0
+        return old
+
+    def retire(self, engine: Engine) -> None:
+        """Free an engine that is not in use any more, after its image under way."""
+        self._wait_for_image_in(engine)
+        engine.close()
 
     def close(self) -> None:
-        """Free the engine, after the image under way."""
-        with self._lock:
-            self._engine.close()
+        """Free the engine in use, after its image under way."""
+        self.retire(self.engine)
 
     def segment(self, image: np.ndarray, channel_order: str = "bgr", with_confidence: bool = False) -> Segmentation:
         """Label one image.
@@ -72,28 +113,82 @@ class Segmenter:
 
         Raises:
             ImageError: the image has another shape or type.
+            BrokenEngineError: the engine failed, and it is not the image's fault.
             EngineError: the engine failed.
         """
         _check_image(image, channel_order)
-        with self._lock:
-            engine = self._engine
-            start = time.perf_counter()
-            pixels = resize_pixels(image, engine.spec.input_size)
-            if channel_order == "rgb":
-                pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-            prepared = time.perf_counter()
-            self._last_call = (pixels.dtype, with_confidence or self.min_confidence > 0)
-            output = engine.infer(np.ascontiguousarray(pixels), self._last_call[1])
-            inferred = time.perf_counter()
-            size = ImageSize(image.shape[0], image.shape[1])
-            labels, confidence = output.labels, output.confidence
-            if self.min_confidence > 0 and confidence is not None:
-                labels = np.where(confidence < self.min_confidence * 255, np.uint8(UNLABELLED), labels)
-            labels = _resize_labels(labels, size)
-            if confidence is not None:
-                confidence = _resize_labels(confidence, size) if with_confidence else None
-            times = StageTimes(prepared - start, inferred - prepared, time.perf_counter() - inferred)
-            return Segmentation(labels, confidence, times, engine.spec.class_table, self._engine_number)
+        with self._changed:
+            engine, number = self._in_use
+            self._under_way = engine
+        try:
+            return self._segment(engine, number, image, channel_order, with_confidence)
+        finally:
+            with self._changed:
+                self._under_way = None
+                self._changed.notify_all()
+
+    def _segment(
+        self, engine: Engine, number: int, image: np.ndarray, channel_order: str, with_confidence: bool
+    ) -> Segmentation:
+        size = ImageSize(image.shape[0], image.shape[1])
+        self._note_flow(Flow(size, with_confidence or self.min_confidence > 0))
+        start = time.perf_counter()
+        pixels = resize_pixels(image, engine.spec.input_size)
+        if channel_order == "rgb":
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        prepared = time.perf_counter()
+        output = self._answer(engine, np.ascontiguousarray(pixels), with_confidence or self.min_confidence > 0)
+        inferred = time.perf_counter()
+        labels, confidence = output.labels, output.confidence
+        if self.min_confidence > 0 and confidence is not None:
+            labels = np.where(confidence < self.min_confidence * 255, np.uint8(UNLABELLED), labels)
+        labels = _resize_labels(labels, size)
+        if confidence is not None:
+            confidence = _resize_labels(confidence, size) if with_confidence else None
+        times = StageTimes(prepared - start, inferred - prepared, time.perf_counter() - inferred)
+        return Segmentation(labels, confidence, times, engine.spec.class_table, number)
+
+    def _note_flow(self, flow: Flow) -> None:
+        if flow != self._flow:
+            self._flow = flow
+            if self._flow_changed is not None:
+                self._flow_changed()
+
+    def _answer(self, engine: Engine, pixels: np.ndarray, with_confidence: bool) -> EngineOutput:
+        call = Call(str(pixels.dtype), with_confidence)
+        try:
+            output = self._infer(engine, pixels, call)
+        except EngineError as error:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= FAILURES_OF_A_BROKEN_ENGINE or not self._answers_black(engine, call):
+                raise BrokenEngineError(str(error), engine) from error
+            raise
+        self._failures_in_a_row = 0
+        return output
+
+    def _answers_black(self, engine: Engine, call: Call) -> bool:
+        try:
+            self._ask_black(engine, call)
+        except EngineError:
+            return False
+        return True
+
+    def _ask_black(self, engine: Engine, call: Call) -> None:
+        self._infer(engine, np.zeros((*engine.spec.input_size, 3), call.dtype), call)
+
+    def _infer(self, engine: Engine, pixels: np.ndarray, call: Call) -> EngineOutput:
+        output = engine.infer(pixels, call.with_confidence)
+        self._calls_answered.setdefault(engine, set()).add(call)
+        return output
+
+    def _wait_for_image_in(self, engine: Engine) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._under_way is not engine)
+
+
+def _call_for(engine: Engine, flow: Flow) -> Call:
+    """How an engine is called for such images; see ``resize_pixels``."""
+    return Call("uint8" if flow.size == engine.spec.input_size else "float32", flow.with_confidence)
 
 
 def resize_pixels(image: np.ndarray, size: ImageSize) -> np.ndarray:

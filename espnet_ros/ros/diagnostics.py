@@ -7,9 +7,9 @@ from typing import List, NamedTuple, Optional
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from espnet_ros.engines.base import Engine
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros.costmap_output import CostmapHealth
+from espnet_ros.ros.engine_control import EngineReport
 from espnet_ros.ros.worker import Tally
 
 STATE_NAMES = {
@@ -25,9 +25,7 @@ class NodeHealth(NamedTuple):
     """What there is to say about the node at one moment.
 
     Attributes:
-        state: one of the states of EngineStatus.
-        message: the last change, or why the last build failed.
-        engine: the engine in use.
+        report: how the engine is.
         is_active: images are being answered.
         tally: the images since activation.
         new_refusals, new_failures: images since the last message that could not be used, that the engine failed on.
@@ -37,9 +35,7 @@ class NodeHealth(NamedTuple):
         costmap: how the costmap is; None before the node is configured.
     """
 
-    state: int
-    message: str
-    engine: Optional[Engine]
+    report: EngineReport
     is_active: bool
     tally: Tally
     new_refusals: int
@@ -70,14 +66,21 @@ def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> Diagnos
 
 
 def _engine_diagnostic(health: NodeHealth) -> DiagnosticStatus:
-    status = DiagnosticStatus(name="engine", level=DiagnosticStatus.OK, message=health.message)
-    if health.state == EngineStatus.FAILED:
+    report = health.report
+    status = DiagnosticStatus(name="engine", level=DiagnosticStatus.OK, message=report.message)
+    if report.state == EngineStatus.FAILED or report.is_broken:
         status.level = DiagnosticStatus.ERROR
     elif health.new_failures:
         status.level = DiagnosticStatus.ERROR
         status.message = f"{health.new_failures} images failed: {health.last_failure}"
-    status.values = [KeyValue(key="state", value=STATE_NAMES[health.state])]
-    engine = health.engine
+    elif report.takeover:
+        status.level, status.message = DiagnosticStatus.WARN, report.takeover
+    status.values = _key_values(
+        state=STATE_NAMES[report.state],
+        building=report.building or "nothing",
+        ready_alphas=", ".join(map(str, report.ready_alphas)) or "none",
+    )
+    engine = report.engine
     if engine is not None:
         status.hardware_id = engine.device
         checkpoint = engine.spec.checkpoint
@@ -150,9 +153,12 @@ def _key_values(**texts: str) -> List[KeyValue]:
 
 def engine_status(health: NodeHealth, stamp: Time) -> EngineStatus:
     """The message for ``~/engine_status``."""
-    status = EngineStatus(state=health.state, message=health.message)
+    report = health.report
+    status = EngineStatus(state=report.state, message=report.message)
     status.header.stamp = stamp
-    engine, tally = health.engine, health.tally
+    status.building, status.progress = report.building, report.progress
+    status.ready_alphas = report.ready_alphas
+    engine, tally = report.engine, health.tally
     if engine is not None:
         checkpoint = engine.spec.checkpoint
         status.network, status.alpha = checkpoint.network, checkpoint.alpha

@@ -2,72 +2,85 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, Generic, NamedTuple, Optional, TypeVar
 
-from espnet_ros.config import NodeConfig
 from espnet_ros.engines.base import Engine
+
+Wish = TypeVar("Wish")
+
+_logger = logging.getLogger(__name__)
 
 
 class BuildResult(NamedTuple):
     """How the building of one engine ended.
 
     Attributes:
-        config: what was asked for.
+        wish: what was asked for.
         engine: the engine, already in use; None when the build failed.
         error: why it failed.
     """
 
-    config: NodeConfig
+    wish: Any
     engine: Optional[Engine]
     error: Optional[Exception]
 
 
-class EngineBuilder:
-    """A thread that builds the engine asked for last.
+class EngineBuilder(Generic[Wish]):
+    """A thread that builds the engine asked for last, and does what nobody waits for when no engine is asked for.
 
-    A wish that comes while another is being built waits; a newer one takes its place. An engine that nobody wishes for
-    any more when it is ready is closed.
+    A wish that comes while another is being built waits; a newer one takes its place.
 
     Args:
-        build: builds the engine of a configuration.
-        adopt: puts a finished engine into use; called in the builder's thread.
-        finished: told, in the builder's thread, that ``take_result`` has something.
+        build: builds the engine that is wished for.
+        adopt: takes a finished engine over, also one that nobody wishes for any more; returns whether it is in use now.
+        finished: told that ``take_result`` has something.
+        tend: does one piece of the work that nobody waits for; returns whether there may be more.
+
+    All are called in the builder's thread, which lives as long as it has work.
     """
 
     def __init__(
         self,
-        build: Callable[[NodeConfig], Engine],
-        adopt: Callable[[NodeConfig, Engine], None],
+        build: Callable[[Wish], Engine],
+        adopt: Callable[[Wish, Engine], bool],
         finished: Callable[[], None],
+        tend: Callable[[], bool] = lambda: False,
     ) -> None:
         self._build = build
         self._adopt = adopt
         self._finished = finished
+        self._tend = tend
         self._lock = threading.Lock()
-        self._wish: Optional[NodeConfig] = None
+        self._wish: Optional[Wish] = None
+        self._is_woken = False
         self._result: Optional[BuildResult] = None
         self._thread: Optional[threading.Thread] = None
 
     @property
-    def wish(self) -> Optional[NodeConfig]:
-        """What is being built or waits to be; None when there is nothing to do."""
+    def wish(self) -> Optional[Wish]:
+        """What is being built or waits to be; None when nobody waits for an engine."""
         return self._wish
 
-    def request(self, config: NodeConfig) -> None:
+    def request(self, wish: Wish) -> None:
         """Build this, instead of anything asked for before."""
         with self._lock:
-            self._wish = config
+            self._wish = wish
             self._result = None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="engine builder", daemon=True)
-                self._thread.start()
+            self._ensure_thread()
 
     def cancel(self) -> None:
-        """Build nothing more. An engine under way is closed once it is ready."""
+        """Build nothing more of what was asked for."""
         with self._lock:
             self._wish = None
             self._result = None
+
+    def wake(self) -> None:
+        """There may be work that nobody waits for."""
+        with self._lock:
+            self._is_woken = True
+            self._ensure_thread()
 
     def take_result(self) -> Optional[BuildResult]:
         """The end of the newest build, once; None when there is none."""
@@ -81,35 +94,45 @@ class EngineBuilder:
         if thread is not None:
             thread.join(timeout)
 
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="engine builder", daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
         while True:
             with self._lock:
-                config = self._wish
-                if config is None:
-                    self._thread = None
-                    return
-            result = self._build_one(config)
-            with self._lock:
-                is_newest = self._wish is config
-                if is_newest:
-                    self._wish = None
-                    self._result = result
-            # An engine that got into use and was unwished in the same moment has to be noticed too.
-            if is_newest or result.engine is not None:
-                self._finished()
+                wish = self._wish
+                self._is_woken = False
+            if wish is not None:
+                self._fulfil(wish)
+            elif not self._tend_safely():
+                with self._lock:
+                    if self._wish is None and not self._is_woken:
+                        self._thread = None
+                        return
 
-    def _build_one(self, config: NodeConfig) -> BuildResult:
-        engine: Optional[Engine] = None
+    def _fulfil(self, wish: Wish) -> None:
+        result = self._build_one(wish)
+        with self._lock:
+            is_newest = self._wish is wish
+            if is_newest:
+                self._wish = None
+                self._result = result
+        # An engine that got into use and was unwished in the same moment has to be noticed too.
+        if is_newest or result.engine is not None:
+            self._finished()
+
+    def _build_one(self, wish: Wish) -> BuildResult:
         try:
-            engine = self._build(config)
-            with self._lock:
-                is_wanted = self._wish is config
-            if is_wanted:
-                self._adopt(config, engine)
-                return BuildResult(config, engine, None)
-            engine.close()
-            return BuildResult(config, None, None)
+            engine = self._build(wish)
+            return BuildResult(wish, engine if self._adopt(wish, engine) else None, None)
         except Exception as error:  # the thread's edge: the node shows what it was
-            if engine is not None:
-                engine.close()
-            return BuildResult(config, None, error)
+            return BuildResult(wish, None, error)
+
+    def _tend_safely(self) -> bool:
+        try:
+            return self._tend()
+        except Exception:  # the thread's edge
+            _logger.exception("engines: work in the background failed")
+            return False

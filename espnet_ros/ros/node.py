@@ -17,17 +17,18 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from espnet_ros.config import NodeConfig
+from espnet_ros.engines import Engine
 from espnet_ros.errors import EspnetError, ParameterError
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros import parameters
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
-from espnet_ros.ros.engine_control import EngineControl, explain
+from espnet_ros.ros.engine_control import EngineControl, EngineReport, explain
 from espnet_ros.ros.image_troubles import ImageTroubles
 from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS, ImagePublishers, LabelInfoPublisher
-from espnet_ros.ros.worker import EngineTime, ImageWorker, Tally
+from espnet_ros.ros.worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageWorker, Tally
 from espnet_ros.segmenter import engine_summary
 
 _STALENESS_CHECKED_EVERY = 0.1  # s
@@ -52,12 +53,14 @@ class EspnetNode(SturdyLifecycleNode):
         self._costmap: Optional[CostmapOutput] = None
         self._subscription: Optional[Any] = None
         self._tally_shown = Tally()
+        self._report_shown: Optional[EngineReport] = None
+        self._engine_announced: Optional[Engine] = None
         self._troubles = ImageTroubles()
         self._status_publisher = self.create_publisher(EngineStatus, "~/engine_status", LATCHED_QOS)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._label_info = LabelInfoPublisher(self)
         self._parameters_changed = self.create_guard_condition(self._apply_parameters)
-        self._engine = EngineControl(self._parameters_changed.trigger)
+        self._engine = EngineControl(self._note_engine_news)
         self.add_on_set_parameters_callback(self._check_parameters)
         # Simulated time may stand still; the node's health is still worth knowing.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -94,8 +97,6 @@ class EspnetNode(SturdyLifecycleNode):
         try:
             self._follow_weights()
             self._config = parameters.read(self)
-            self._engine.begin(self._config)
-            self.publish_health()
             self._engine.build_first(self._config)
         except Exception as error:
             self._engine.fail(error)
@@ -125,6 +126,7 @@ class EspnetNode(SturdyLifecycleNode):
         """Stop everything and free the engine; safe to call twice."""
         self._deactivate()
         self._engine.release()
+        self._engine_announced = self._report_shown = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
@@ -148,22 +150,24 @@ class EspnetNode(SturdyLifecycleNode):
             return CompressedImage, "image/compressed"
         return Image, "image"
 
-    def _answer(self, message: Union[Image, CompressedImage]) -> Optional[EngineTime]:
+    def _answer(self, message: Union[Image, CompressedImage]) -> Union[EngineTime, Dropped]:
         """Label one image and publish it, in the worker's thread.
 
         Returns:
-            What the engine took; None where nobody listens.
+            What the engine took, or why the image was not looked at.
         """
-        outputs, segmenter, costmap = self._outputs, self._engine.segmenter, self._costmap
-        if outputs is None or segmenter is None:
-            return None
+        outputs, costmap = self._outputs, self._costmap
+        if outputs is None:
+            return Dropped(NO_LISTENER)
         wanted = outputs.wanted()
         wants_costmap = costmap is not None and costmap.is_wanted()
         if not any(wanted) and not wants_costmap:
-            return None
+            return Dropped(NO_LISTENER)
+        if self._engine.is_broken:
+            return Dropped(ENGINE_FAILED)
         image = image_from_msg(message)
         with_confidence = wanted.confidence or (costmap is not None and wants_costmap and costmap.needs_confidence)
-        segmentation = segmenter.segment(image.pixels, image.channel_order, with_confidence)
+        segmentation = self._engine.segment(image.pixels, image.channel_order, with_confidence)
         outputs.publish(message.header, image, segmentation, wanted, self._config.overlay_opacity)
         if costmap is not None and wants_costmap:
             costmap.update(message.header, segmentation)
@@ -212,23 +216,30 @@ class EspnetNode(SturdyLifecycleNode):
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self) -> None:
-        """Make the node as its parameters say; also called when an engine's building has ended."""
+        """Make the node as its parameters say; also called when there is news of the engine."""
         try:
             result = self._engine.take_result()
             if result is not None and result.error is not None:
                 self.get_logger().error(f"the engine stays as it is: {explain(result.error)}")
                 self._restore_engine_parameters()
-            elif result is not None:
-                self._announce_engine()
             self._follow_weights()
             self._config = parameters.read(self)
             if self._worker is not None:
                 self._worker.max_rate = self._config.max_rate
+            self._engine.apply(self._config)
+            self._announce_engine()
             self._renew_costmap()
-            if self._engine.apply(self._config) or result is not None:
+            if self._engine.report() != self._report_shown:
                 self.publish_health()
         except Exception as error:  # the callback's edge
             self.get_logger().error(f"cannot apply parameters: {explain(error)}")
+
+    def _note_engine_news(self) -> None:
+        """See to it that what changed is published; called in any thread."""
+        if self._engine.is_building_first:  # in a transition, which holds up all else
+            self.publish_health()
+        else:
+            self._parameters_changed.trigger()
 
     def _follow_weights(self) -> None:
         """Set network and alpha to those of the weights, where these are a single checkpoint."""
@@ -255,7 +266,8 @@ class EspnetNode(SturdyLifecycleNode):
 
     def _announce_engine(self) -> None:
         engine = self._engine.engine
-        if engine is not None:
+        if engine is not None and engine is not self._engine_announced:
+            self._engine_announced = engine
             self.get_logger().info(f"engine: {engine_summary(engine)} ({engine.reason})")
             header = Header(stamp=self.get_clock().now().to_msg())
             self._label_info.publish(header, engine.spec.class_table, self._config.min_confidence)
@@ -264,10 +276,9 @@ class EspnetNode(SturdyLifecycleNode):
         worker = self._worker
         tally = Tally() if worker is None else worker.tally(stale_after=self._config.image_timeout)
         shown, self._tally_shown = self._tally_shown, tally
+        self._report_shown = self._engine.report()
         return NodeHealth(
-            state=self._engine.state,
-            message=self._engine.message,
-            engine=self._engine.engine,
+            report=self._report_shown,
             is_active=self._subscription is not None,
             tally=tally,
             new_refusals=tally.refused - shown.refused,

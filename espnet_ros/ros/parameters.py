@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Dict, Iterable, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -107,9 +107,14 @@ def to_parameters(config: NodeConfig, names: Iterable[str]) -> List[Parameter]:
     return [Parameter(name, value=getattr(config, name)) for name in names]
 
 
+def engine_values(config: NodeConfig) -> Tuple[Any, ...]:
+    """Values of the parameters that take another engine when they change."""
+    return tuple(getattr(config, name) for name in ENGINE_NAMES)
+
+
 def changes_engine(before: NodeConfig, after: NodeConfig) -> bool:
     """Whether two configurations take two engines."""
-    return any(getattr(before, name) != getattr(after, name) for name in ENGINE_NAMES)
+    return engine_values(before) != engine_values(after)
 
 
 def check_change(current: NodeConfig, changes: Mapping[str, Any]) -> NodeConfig:

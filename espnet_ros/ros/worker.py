@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -18,6 +18,7 @@ ANSWERS_KEPT = 100
 NEWER_CAME = "a newer image came"
 RATE_LIMIT = "max_rate"
 NO_LISTENER = "nobody listens"
+ENGINE_FAILED = "the engine failed"
 STOPPED = "stopped"
 
 
@@ -26,6 +27,12 @@ class EngineTime(NamedTuple):
 
     seconds: float
     engine: int
+
+
+class Dropped(NamedTuple):
+    """An image that was not looked at, and why: one of the reasons above."""
+
+    reason: str
 
 
 class Answer(NamedTuple):
@@ -81,7 +88,7 @@ class ImageWorker:
     """Answers one image at a time in its own thread; the newest waits, older ones are dropped.
 
     Args:
-        answer: takes an image and returns the engine's time once the answer is out, or None where nobody wants it.
+        answer: takes an image and returns the engine's time once the answer is out, or why it does not look at it.
         report: told every error that ``answer`` raised.
         max_rate: images answered a second at most; 0 for no limit.
         clock: seconds, monotonic.
@@ -89,7 +96,7 @@ class ImageWorker:
 
     def __init__(
         self,
-        answer: Callable[[Any], Optional[EngineTime]],
+        answer: Callable[[Any], Union[EngineTime, Dropped]],
         report: Callable[[Exception], None],
         max_rate: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -190,9 +197,9 @@ class ImageWorker:
 
     def _process(self, current: _Waiting) -> None:
         error: Optional[Exception] = None
-        inference: Optional[EngineTime] = None
+        outcome: Union[EngineTime, Dropped, None] = None
         try:
-            inference = self._answer(current.image)
+            outcome = self._answer(current.image)
         except Exception as raised:  # the thread's edge: whatever it is, the next image gets its chance
             error = raised
         with self._changed:
@@ -201,12 +208,12 @@ class ImageWorker:
                 self._refusals[error.kind] += 1
             elif error is not None:
                 self._failed += 1
-            elif inference is None:
-                self._drops[NO_LISTENER] += 1
-            else:
+            elif isinstance(outcome, Dropped):
+                self._drops[outcome.reason] += 1
+            elif outcome is not None:
                 now = self._clock()
                 self._answered += 1
-                self._answers.append(Answer(now, now - current.arrived, inference))
+                self._answers.append(Answer(now, now - current.arrived, outcome))
         if error is not None:
             self._report(error)
 

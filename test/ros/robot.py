@@ -23,7 +23,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from espnet_ros.msg import EngineStatus
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
+"""Seconds until something counts as never happening, on a machine that may be busy."""
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERA = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)

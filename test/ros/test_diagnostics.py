@@ -10,6 +10,7 @@ from espnet_ros.engines import build_engine
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
+from espnet_ros.ros.engine_control import EngineReport
 from espnet_ros.ros.worker import Tally
 
 TALLY = Tally(
@@ -25,12 +26,11 @@ TALLY = Tally(
     latency_p95=0.050,
     inference_time=0.025,
 )
+ENGINE = build_engine(resolve_spec(NodeConfig(backend="fake", weights="cityscapes", input_height=64, input_width=96)))
+REPORT = EngineReport(EngineStatus.ACTIVE, "espnet on fake", ENGINE, ready_alphas=(5, 8))
+TAKEOVER = "backend openvino failed (boom); torch took over"
 HEALTHY = NodeHealth(
-    state=EngineStatus.ACTIVE,
-    message="espnet on fake",
-    engine=build_engine(
-        resolve_spec(NodeConfig(backend="fake", weights="cityscapes", input_height=64, input_width=96))
-    ),
+    report=REPORT,
     is_active=True,
     tally=TALLY,
     new_refusals=0,
@@ -66,7 +66,9 @@ def test_a_healthy_node_is_ok_and_says_what_runs():
 @pytest.mark.parametrize(
     ("part", "changes", "level", "message"),
     [
-        ("engine", {"state": EngineStatus.FAILED, "message": "no device"}, DiagnosticStatus.ERROR, "no device"),
+        ("engine", {"report": EngineReport(EngineStatus.FAILED, "no device")}, DiagnosticStatus.ERROR, "no device"),
+        ("engine", {"report": REPORT._replace(takeover=TAKEOVER)}, DiagnosticStatus.WARN, TAKEOVER),
+        ("engine", {"report": REPORT._replace(is_broken=True)}, DiagnosticStatus.ERROR, "espnet on fake"),
         ("engine", {"new_failures": 3, "last_failure": "boom"}, DiagnosticStatus.ERROR, "3 images failed: boom"),
         ("images", {"new_refusals": 2, "last_refusal": "step"}, DiagnosticStatus.WARN, "2 images refused: step"),
         ("images", {"is_active": False}, DiagnosticStatus.OK, "not active"),
@@ -79,9 +81,11 @@ def test_trouble_has_a_level_and_a_reason(part, changes, level, message):
 
 
 def test_a_node_without_an_engine_has_a_status_too():
-    status = engine_status(HEALTHY._replace(engine=None, state=EngineStatus.NONE, tally=Tally()), Time())
+    status = engine_status(HEALTHY._replace(report=EngineReport(EngineStatus.NONE, "no engine"), tally=Tally()), Time())
     assert (status.state, status.network, status.alpha, status.received) == (EngineStatus.NONE, "", 0, 0)
-    assert "network" not in values(statuses(engine=None)["front/espnet: engine"])
+    assert list(status.ready_alphas) == []
+    engine = statuses(report=EngineReport(EngineStatus.NONE, "no engine"))["front/espnet: engine"]
+    assert "network" not in values(engine)
 
 
 def test_engine_status_says_what_runs_and_how_it_does():
@@ -92,3 +96,11 @@ def test_engine_status_says_what_runs_and_how_it_does():
     assert (status.input_height, status.input_width) == (64, 96)
     assert (status.received, status.answered, status.dropped, status.refused, status.failed) == (10, 5, 2, 1, 1)
     assert status.latency_p95 == pytest.approx(0.05)
+    assert (list(status.ready_alphas), status.building, status.progress) == ([5, 8], "", -1.0)
+
+
+def test_engine_status_tells_how_far_a_building_is():
+    report = REPORT._replace(building="street (alpha 3): warming up", progress=0.5)
+    status = engine_status(HEALTHY._replace(report=report), Time())
+    assert (status.building, status.progress) == ("street (alpha 3): warming up", 0.5)
+    assert values(statuses(report=report)["front/espnet: engine"])["building"] == "street (alpha 3): warming up"

@@ -28,7 +28,8 @@ class Workshop:
         self.engines = []
         self.adopted = []
         self.error = None
-        self.builder = EngineBuilder(self._build, self._adopt, self.finished.release)
+        self.pieces = 0
+        self.builder = EngineBuilder(self._build, self._adopt, self.finished.release, self._tend)
 
     def _build(self, config):
         self.begun.release()
@@ -39,7 +40,20 @@ class Workshop:
         return self.engines[-1]
 
     def _adopt(self, config, engine):
-        self.adopted.append(config.alpha)
+        is_wanted = self.builder.wish is config
+        if is_wanted:
+            self.adopted.append(config.alpha)
+        else:
+            engine.close()
+        return is_wanted
+
+    def _tend(self):
+        if self.pieces == 0:
+            return False
+        self.begun.release()
+        assert self.may_end.acquire(timeout=5)
+        self.pieces -= 1
+        return True
 
 
 @pytest.fixture
@@ -56,7 +70,7 @@ def test_an_engine_is_built_and_adopted(workshop):
     workshop.may_end.release()
     assert workshop.finished.acquire(timeout=5)
     result = workshop.builder.take_result()
-    assert (result.config.alpha, result.engine, result.error) == (3, workshop.engines[0], None)
+    assert (result.wish.alpha, result.engine, result.error) == (3, workshop.engines[0], None)
     assert workshop.adopted == [3]
     assert workshop.builder.wish is None
     assert workshop.builder.take_result() is None
@@ -71,7 +85,7 @@ def test_only_the_newest_wish_is_adopted_and_outdated_engines_are_closed(worksho
     assert workshop.finished.acquire(timeout=5)
     assert workshop.adopted == [8]
     assert [(engine.alpha, engine.is_closed) for engine in workshop.engines] == [(3, True), (8, False)]
-    assert workshop.builder.take_result().config.alpha == 8
+    assert workshop.builder.take_result().wish.alpha == 8
 
 
 def test_a_failed_build_gives_its_error_and_the_next_one_works(workshop):
@@ -106,3 +120,37 @@ def test_a_cancelled_engine_is_closed(workshop):
     workshop.builder.join(5)
     assert workshop.engines[0].is_closed
     assert workshop.adopted == []
+
+
+def test_work_that_nobody_waits_for_is_done_when_woken_piece_by_piece(workshop):
+    workshop.pieces = 3
+    workshop.may_end.release(3)
+    workshop.builder.wake()
+    workshop.builder.join(5)
+    assert workshop.pieces == 0
+
+
+def test_a_wish_comes_before_what_is_left_of_such_work(workshop):
+    workshop.pieces = 2
+    workshop.builder.wake()
+    assert workshop.begun.acquire(timeout=5)
+    workshop.builder.request(NodeConfig(alpha=3))
+    workshop.may_end.release(2)
+    assert workshop.finished.acquire(timeout=5)
+    assert (workshop.adopted, workshop.pieces) == ([3], 1)
+    workshop.may_end.release()
+    workshop.builder.join(5)
+    assert workshop.pieces == 0
+
+
+def test_a_mistake_in_such_work_does_not_end_the_building(workshop, caplog):
+    workshop.pieces = "many"
+    workshop.may_end.release()
+    workshop.builder.wake()
+    workshop.builder.join(5)
+    assert "TypeError" in caplog.text
+    workshop.pieces = 0
+    workshop.builder.request(NodeConfig(alpha=5))
+    workshop.may_end.release()
+    assert workshop.finished.acquire(timeout=5)
+    assert workshop.adopted == [5]

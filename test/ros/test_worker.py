@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from espnet_ros.errors import EngineError, ImageError
-from espnet_ros.ros.worker import NEWER_CAME, NO_LISTENER, RATE_LIMIT, STOPPED, EngineTime, ImageWorker
+from espnet_ros.ros.worker import NEWER_CAME, NO_LISTENER, RATE_LIMIT, STOPPED, Dropped, EngineTime, ImageWorker
 
 
 class Engine:
@@ -96,7 +96,7 @@ def test_the_newest_image_wins_and_the_others_count_as_dropped(worker, engine):
 
 
 def test_an_image_nobody_wants_counts_as_dropped(worker, engine):
-    engine.outcome = None
+    engine.outcome = Dropped(NO_LISTENER)
     answer(worker, engine, "image")
     assert worker.tally().drop_reasons == {NO_LISTENER: 1}
     assert is_exact(worker.tally())

@@ -1,0 +1,122 @@
+"""The engines beside the one in use: those that a change of alpha reaches at once, and those to be freed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Callable, List, Optional, Set
+
+from espnet_ros.config import NodeConfig
+from espnet_ros.engines.base import Engine
+from espnet_ros.engines.pool import EnginePool, available_memory
+from espnet_ros.engines.priority import low_priority
+from espnet_ros.errors import EngineError, EspnetError
+from espnet_ros.ros.engine_wish import EngineKey, EngineWish
+from espnet_ros.segmenter import Segmenter
+
+_logger = logging.getLogger(__name__)
+
+
+class ReadyEngines:
+    """Keeps engines warm, builds those that are missing, frees those that nobody needs.
+
+    ``tend`` is called by one thread; the other methods by any.
+
+    Args:
+        build: builds an engine and warms it up.
+        changed: told that another engine is ready.
+    """
+
+    def __init__(self, build: Callable[[EngineWish], Engine], changed: Callable[[], None]) -> None:
+        self._build = build
+        self._changed = changed
+        self._pool: EnginePool[EngineKey] = EnginePool()
+        self._lock = threading.Lock()
+        self._unneeded: List[Engine] = []
+        self._unbuildable: Set[EngineKey] = set()
+
+    def put(self, wish: EngineWish, engine: Engine) -> None:
+        """Take in an engine that is not in use any more, or not yet. It is freed later if nobody needs it."""
+        displaced = self._pool.put(wish.key, engine)
+        if displaced is not None:
+            self.discard(displaced)
+
+    def discard(self, engine: Engine) -> None:
+        """Take in an engine that is to be freed."""
+        with self._lock:
+            self._unneeded.append(engine)
+
+    def take(self, wish: EngineWish, segmenter: Optional[Segmenter] = None) -> Optional[Engine]:
+        """Hand out the engine that is wished for; with a segmenter only if it is warm for the images that flow."""
+        return self._pool.take(wish.key, segmenter.is_warm if segmenter else lambda engine: True)
+
+    def list_alphas(self, segmenter: Segmenter, in_use: EngineWish) -> List[int]:
+        """Alphas that a change reaches at once, besides the one in use."""
+        keys = {wish.key for wish in in_use.siblings()}
+        ready = (engine for key, engine in self._pool.items() if key in keys and segmenter.is_warm(engine))
+        return sorted(engine.spec.checkpoint.alpha for engine in ready)
+
+    def forget_failures(self) -> None:
+        """Try again what could not be built."""
+        with self._lock:
+            self._unbuildable.clear()
+
+    def tend(self, segmenter: Optional[Segmenter], in_use: Optional[EngineWish], config: Optional[NodeConfig]) -> bool:
+        """Do one piece of the work that nobody waits for.
+
+        Args:
+            segmenter: what labels the images; None where there is no engine.
+            in_use: what its engine was built from.
+            config: the node's parameters.
+
+        Returns:
+            Whether there may be more to do.
+        """
+        if segmenter is None or in_use is None or config is None:
+            for engine in self._take_unneeded([]):
+                engine.close()
+            return False
+        wanted = in_use.siblings() if config.keep_alphas_ready else []
+        for engine in self._take_unneeded(wanted):
+            segmenter.retire(engine)
+        if available_memory() < config.ready_min_memory:
+            oldest = self._pool.take_oldest()
+            if oldest is None:
+                return False
+            segmenter.retire(oldest)
+            self._changed()
+            return True
+        return any(self._make_ready(wish, segmenter) for wish in wanted)
+
+    def _take_unneeded(self, wanted: List[EngineWish]) -> List[Engine]:
+        unneeded = self._pool.take_all_but({wish.key for wish in wanted})
+        with self._lock:
+            unneeded += self._unneeded
+            self._unneeded = []
+        return unneeded
+
+    def _make_ready(self, wish: EngineWish, segmenter: Segmenter) -> bool:
+        """Build or warm up one engine; returns whether it was not ready before."""
+        if wish.key in self._unbuildable:
+            return False
+        engine = self._pool.take(wish.key, lambda engine: not segmenter.is_warm(engine))
+        if engine is None and any(key == wish.key for key, _ in self._pool.items()):
+            return False
+        try:
+            self.put(wish, self._build(wish) if engine is None else _warm_up(engine, segmenter))
+        except EspnetError as error:
+            with self._lock:
+                self._unbuildable.add(wish.key)
+            _logger.warning("alpha %s is not kept ready: %s", wish.config.alpha, error)
+        self._changed()
+        return True
+
+
+def _warm_up(engine: Engine, segmenter: Segmenter) -> Engine:
+    try:
+        with low_priority():
+            segmenter.warm_up(engine)
+    except EngineError:
+        engine.close()
+        raise
+    return engine

@@ -104,7 +104,9 @@ def _build_tensorrt(spec: EngineSpec, candidate: Candidate) -> Engine:
 
 
 def _build_onnxruntime(spec: EngineSpec, candidate: Candidate) -> Engine:
-    raise EngineError("backend 'onnxruntime' is not there yet")
+    from espnet_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(spec, candidate.reason)
 
 
 def _build_torch(spec: EngineSpec, candidate: Candidate) -> Engine:

@@ -11,7 +11,7 @@ from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.errors import EngineError
 
 SIZE = (48, 64)
-BACKENDS = ["torch", "openvino", "fake"]
+BACKENDS = ["torch", "openvino", "onnxruntime", "fake"]
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,10 @@ def test_an_engine_says_what_it_is(engine):
     assert engine.device and engine.reason and engine.precision == "fp32"
 
 
-def test_openvino_gives_the_labels_and_confidence_of_torch(build, color_image):
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_converted_network_gives_the_labels_and_confidence_of_torch(build, color_image, backend):
     expected = build("torch").infer(color_image, with_confidence=True)
-    found = build("openvino").infer(color_image, with_confidence=True)
+    found = build(backend).infer(color_image, with_confidence=True)
     assert np.mean(found.labels == expected.labels) >= 0.9999
     assert np.abs(found.confidence.astype(int) - expected.confidence).max() <= 1
 
@@ -139,12 +140,13 @@ def test_a_precision_that_a_backend_lacks_is_refused(build):
         build("torch", precision="bf16")
 
 
-def test_weights_that_do_not_fit_are_refused_by_openvino_too(build, checkpoint, tmp_path):
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_weights_that_do_not_fit_are_refused_by_the_conversion_too(build, checkpoint, tmp_path, backend):
     from dataclasses import replace
 
     from espnet_ros.errors import WeightsError
 
     other = replace(checkpoint, alpha=5, sha256="0" * 64)
     with pytest.raises(WeightsError, match="do not fit espnet with alpha 5 and 12 classes: .* missing"):
-        build("openvino", checkpoint=other, cache=str(tmp_path))
+        build(backend, checkpoint=other, cache=str(tmp_path))
     assert list(tmp_path.glob("*")) == []

@@ -1,0 +1,100 @@
+"""Converts a checkpoint to ONNX models, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Tuple
+
+from espnet_ros.engines.conversion_child import convert_in_child, serve_conversion
+from espnet_ros.model.checkpoint import Checkpoint
+from espnet_ros.types import ImageSize
+
+PIXELS, LABELS, CONFIDENCE = "pixels", "labels", "confidence"
+"""Names of the models' input and outputs."""
+
+_OPSET = 17  # ONNX Runtime reads it since 1.12
+_EXAMPLE_SIZE = ImageSize(64, 96)
+
+
+def model_file(dtype: str, with_confidence: bool) -> str:
+    """Name of the model for one kind of call.
+
+    Args:
+        dtype: of the pixels, ``uint8`` or ``float32``.
+        with_confidence: whether it gives the confidence too.
+    """
+    return f"{dtype}_{CONFIDENCE if with_confidence else LABELS}.onnx"
+
+
+def export_in_child(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
+    """Write the four models into ``folder``, from a child process of low priority.
+
+    Raises:
+        WeightsError: the weights do not fit the network.
+        EngineError: the conversion failed; the message holds what the child said last.
+    """
+    convert_in_child(__name__, "ONNX", checkpoint, size, folder)
+
+
+def export(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
+    """The conversion itself: (1, h, w, 3) BGR pixels to (1, h, w) uint8 labels, and confidence where it is wanted.
+
+    There is one model for each kind of call, because ONNX Runtime computes whatever is in its graph, also what
+    nobody asks for.
+    """
+    import onnx
+    import torch
+
+    from espnet_ros.model.graph import SegmentationGraph
+    from espnet_ros.model.loading import load_network
+
+    graph = SegmentationGraph(load_network(checkpoint), checkpoint).eval()
+    whole = folder / model_file("uint8", with_confidence=True)
+    sizes = {1: "height", 2: "width"}
+    with torch.inference_mode(), warnings.catch_warnings():
+        # the newer exporter, which this one's warning recommends, needs one package more
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            graph,
+            # the trace does not depend on the size, and a small example takes a fraction of the time and memory
+            (torch.zeros(1, *_EXAMPLE_SIZE, 3, dtype=torch.uint8),),
+            str(whole),
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=[PIXELS],
+            output_names=[LABELS, CONFIDENCE],
+            dynamic_axes={PIXELS: sizes, LABELS: sizes, CONFIDENCE: sizes},
+        )
+    model = onnx.load(str(whole))
+    _fix_size(model, size)
+    onnx.save(model, str(whole))
+    labels_only = folder / model_file("uint8", with_confidence=False)
+    onnx.utils.extract_model(str(whole), str(labels_only), [PIXELS], [LABELS], infer_shapes=False)
+    for with_confidence in (True, False):
+        model = onnx.load(str(folder / model_file("uint8", with_confidence)))
+        # the graph converts its pixels to float32 itself, whatever they are
+        model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        onnx.save(model, str(folder / model_file("float32", with_confidence)))
+
+
+def _fix_size(model: Any, size: ImageSize) -> None:
+    """Give input and outputs their one size, so that ONNX Runtime can plan with it.
+
+    What the exporter noted of sizes and types in between goes; ONNX Runtime infers them.
+    """
+    del model.graph.value_info[:]
+    for value in model.graph.input:
+        _set_shape(value, (1, *size, 3))
+    for value in model.graph.output:
+        _set_shape(value, (1, *size))
+
+
+def _set_shape(value: Any, shape: Tuple[int, ...]) -> None:
+    for dimension, length in zip(value.type.tensor_type.shape.dim, shape):
+        dimension.dim_value = length
+
+
+if __name__ == "__main__":
+    sys.exit(serve_conversion(export))

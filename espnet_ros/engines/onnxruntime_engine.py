@@ -1,0 +1,120 @@
+"""ONNX Runtime: on any CPU, and on a CUDA device where its build has the provider. Starts without importing torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+import espnet_ros.model
+from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
+from espnet_ros.engines.cache import EngineCache
+from espnet_ros.engines.onnx_export import PIXELS, export_in_child, model_file
+from espnet_ros.errors import EngineError
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_GRAPH_SOURCES = ("espnet.py", "graph.py", "loading.py")
+# They have no base of their own. RuntimeError: what pybind11 makes of any other exception.
+_FAILURES: Tuple[Any, ...] = (
+    RuntimeError,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoSuchFile,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+
+
+class OnnxRuntimeEngine:
+    """The segmentation graph in ONNX Runtime, in fp32.
+
+    One session is made for each kind of call (uint8 or float32 pixels, with or without confidence) when it is first
+    needed. It takes the plain model and optimises it at every start, which takes a fraction of a second: a model that
+    is saved optimised fits one kind of processor alone.
+    """
+
+    backend = "onnxruntime"
+    precision = "fp32"
+
+    def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
+        if spec.precision not in ("auto", "fp32"):
+            raise EngineError(
+                f"precision '{spec.precision}' is not offered by backend 'onnxruntime', which computes in fp32"
+            )
+        self.spec = spec
+        self.reason = reason
+        self._providers = _choose_providers()
+        self._entry = EngineCache(spec.cache).find_or_build(_cache_key(spec), self._export)
+        self._sessions: Dict[Tuple[str, bool], Any] = {}
+        # what cannot run here fails now, not at the first image
+        self.device = _describe(self._session("uint8", False).get_providers())
+
+    def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
+        """See ``Engine.infer``."""
+        check_pixels(pixels, self.spec.input_size)
+        try:
+            outputs = self._session(str(pixels.dtype), with_confidence).run(None, {PIXELS: pixels[np.newaxis]})
+        except _FAILURES as error:
+            raise EngineError(f"ONNX Runtime failed on {self.device}: {error}") from error
+        return EngineOutput(outputs[0][0], outputs[1][0] if with_confidence else None)
+
+    def close(self) -> None:
+        """Free the sessions."""
+        self._sessions.clear()
+
+    def _export(self, folder: Path) -> None:
+        export_in_child(self.spec.checkpoint, self.spec.input_size, folder)
+
+    def _session(self, dtype: str, with_confidence: bool) -> Any:
+        variant = (dtype, with_confidence)
+        if variant not in self._sessions:
+            self._sessions[variant] = self._start(self._entry / model_file(*variant))
+        return self._sessions[variant]
+
+    def _start(self, model: Path) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # left to itself ONNX Runtime binds its threads to cores, which other programs need too
+        options.intra_op_num_threads = self.spec.threads or len(os.sched_getaffinity(0))
+        # its threads would go on looking for work for tens of milliseconds after every image
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            return onnxruntime.InferenceSession(str(model), options, providers=self._providers)
+        except _FAILURES as error:
+            raise EngineError(f"ONNX Runtime cannot load {model}: {error}") from error
+
+
+def _choose_providers() -> List[Any]:
+    """The CUDA device where there is one, without TF32, which would not be fp32."""
+    available = onnxruntime.get_available_providers()
+    return [(_CUDA, {"use_tf32": "0"}), _CPU] if _CUDA in available else [_CPU]
+
+
+def _describe(providers: List[str]) -> str:
+    """What the session runs on: ONNX Runtime falls back to the CPU by itself where CUDA does not start."""
+    return "CUDA" if providers[0] == _CUDA else "CPU"
+
+
+def _cache_key(spec: EngineSpec) -> Dict[str, str]:
+    """All that the converted models depend on."""
+    folder = Path(espnet_ros.model.__file__).parent
+    code = hashlib.sha256(b"".join((folder / name).read_bytes() for name in _GRAPH_SOURCES)).hexdigest()
+    checkpoint = spec.checkpoint
+    return {
+        "backend": "onnxruntime",
+        "version": onnxruntime.__version__,
+        "code": code,
+        "weights": checkpoint.sha256,
+        "network": checkpoint.network,
+        "alpha": str(checkpoint.alpha),
+        "classes": str(len(spec.class_table)),
+        "input_size": str(spec.input_size),
+        "normalisation": f"{checkpoint.mean_bgr} {checkpoint.std_bgr} {checkpoint.divisor}",
+    }

@@ -18,7 +18,7 @@ from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.openvino_export import MODEL_FILE, export_in_child
 from espnet_ros.errors import EngineError
 
-_GRAPH_SOURCES = ("espnet.py", "graph.py", "loading.py")
+_GRAPH_SOURCES = ("espnet.py", "graph.py", "channels_last_graph.py", "loading.py")
 _ELEMENT_TYPES = {"uint8": openvino.Type.u8, "float32": openvino.Type.f32}
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 

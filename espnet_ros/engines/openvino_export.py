@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
+from xml.etree import ElementTree
 
 from espnet_ros.errors import EngineError, WeightsError
 from espnet_ros.model.checkpoint import Checkpoint
@@ -19,7 +21,6 @@ from espnet_ros.types import ImageSize
 
 MODEL_FILE = "model.xml"
 _NICENESS = 10
-_EXAMPLE_SIZE = ImageSize(64, 96)
 
 
 def export_in_child(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
@@ -54,15 +55,46 @@ def export(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
     import openvino
     import torch
 
-    from espnet_ros.model.graph import SegmentationGraph
+    from espnet_ros.model.channels_last_graph import ChannelsLastGraph
     from espnet_ros.model.loading import load_network
 
-    graph = SegmentationGraph(load_network(checkpoint), checkpoint).eval()
-    # the trace does not depend on the size, and a small example takes a fraction of the time and memory
-    example = torch.zeros(1, *_EXAMPLE_SIZE, 3)
-    with torch.inference_mode():
+    graph = ChannelsLastGraph(load_network(checkpoint), checkpoint, size).eval()
+    example = torch.zeros(1, *size, 3)
+    with torch.no_grad():
         model = openvino.convert_model(graph, example_input=(example,), input=[1, size.height, size.width, 3])
     openvino.save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
+    keep_stem_in_fp32(folder / MODEL_FILE)
+
+
+def keep_stem_in_fp32(path: Path) -> None:
+    """Mark everything up to the first activation to be computed in fp32, whatever the rest is computed in.
+
+    In bf16 the rounding of these few weights alone changes as many labels as that of all others together, since the
+    image is the one input with a large mean. ``precise`` is OpenVINO's own mark (``ov::DisableFP16Compression``), for
+    which its Python interface has no call.
+    """
+    tree = ElementTree.parse(str(path))
+    layers = {layer.get("id"): layer for layer in tree.iter("layer")}
+    successors: Dict[Any, List[Any]] = defaultdict(list)
+    for edge in tree.iter("edge"):
+        successors[edge.get("from-layer")].append(edge.get("to-layer"))
+    waiting = [name for name, layer in layers.items() if layer.get("type") == "Parameter"]
+    while waiting:
+        for name in successors[waiting.pop()]:
+            layer = layers[name]
+            if layer.find("rt_info/attribute[@name='precise']") is None:
+                _mark_precise(layer)
+                if layer.get("type") != "PReLU":
+                    waiting.append(name)
+    tree.write(str(path), encoding="utf-8", xml_declaration=True)
+
+
+def _mark_precise(layer: ElementTree.Element) -> None:
+    runtime_info = layer.find("rt_info")
+    if runtime_info is None:
+        runtime_info = ElementTree.Element("rt_info")
+        layer.insert(0 if layer.find("data") is None else 1, runtime_info)
+    ElementTree.SubElement(runtime_info, "attribute", name="precise", version="0")
 
 
 def _checkpoint_from_json(values: Dict[str, Any]) -> Checkpoint:

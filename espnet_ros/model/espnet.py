@@ -115,6 +115,17 @@ class StridedEspBlock(SpatialPyramid):
         return out
 
 
+class StemFeatures(NamedTuple):
+    """What the levels below the first take from it and from the image."""
+
+    level1: Tensor
+    """(N, 16, H/2, W/2): the first convolution's output."""
+    level1_joined: Tensor
+    """(N, 19, H/2, W/2): the same with the image, normalised and activated."""
+    quarter: Tensor
+    """(N, 3, H/4, W/4): the image at a quarter of its size."""
+
+
 class EncoderFeatures(NamedTuple):
     """What the decoder takes from the encoder."""
 
@@ -151,10 +162,18 @@ class ESPNetC(nn.Module):
 
     def features(self, image: Tensor) -> EncoderFeatures:
         """(N, 3, H, W) image to the features of each level; H and W are multiples of 8."""
+        return self.features_below(self.stem(image))
+
+    def stem(self, image: Tensor) -> StemFeatures:
+        """The first level, and the image at half and quarter size."""
         half = self.shrink(image)  # (N, 3, H/2, W/2)
         quarter = self.shrink(half)  # (N, 3, H/4, W/4)
         level1 = self.level1(image)  # (N, 16, H/2, W/2)
-        level1_joined = self.b1(torch.cat([level1, half], 1))  # (N, 19, H/2, W/2)
+        return StemFeatures(level1, self.b1(torch.cat([level1, half], 1)), quarter)
+
+    def features_below(self, stem: StemFeatures) -> EncoderFeatures:
+        """The levels below the first."""
+        level1, level1_joined, quarter = stem
         level2_first = self.level2_0(level1_joined)  # (N, 64, H/4, W/4)
         level2 = _chain(self.level2, level2_first)  # (N, 64, H/4, W/4)
         level2_joined = self.b2(torch.cat([level2, level2_first, quarter], 1))  # (N, 131, H/4, W/4)

@@ -43,25 +43,30 @@ class SegmentationGraph(nn.Module):
         x = (pixels.float().permute(0, 3, 1, 2) - self.mean) * self.scale  # (1, 3, H, W)
         if isinstance(self.network, ESPNet):
             return self._decide_subpixels(self.network.half_size_features(x))
-        logits = functional.interpolate(self.network(x), scale_factor=8.0, mode="bilinear", align_corners=False)
-        best, labels = logits.max(1)  # (1, H, W)
-        return labels.to(torch.uint8), _confidence(logits, best, 1)
+        return decide_upsampled(self.network(x))
 
     def _decide_subpixels(self, features: Tensor) -> Tuple[Tensor, Tensor]:
         _, _, height, width = features.shape
         mixed = functional.conv2d(features, self.subpixel_weight)  # (1, 4 * C, H/2, W/2)
         logits = mixed.reshape(4, -1, height, width)  # (4, C, H/2, W/2): one batch entry a subpixel
         best, labels = logits.max(1)  # (4, H/2, W/2)
-        return _place(labels.to(torch.uint8)), _place(_confidence(logits, best, 1))
+        return place_subpixels(labels.to(torch.uint8)), place_subpixels(confidence_from(logits, best, 1))
 
 
-def _confidence(logits: Tensor, best: Tensor, dim: int) -> Tensor:
+def decide_upsampled(scores: Tensor) -> Tuple[Tensor, Tensor]:
+    """ESPNet-C's (1, C, H/8, W/8) logits, upsampled bilinearly, to (1, H, W) labels and confidence."""
+    logits = functional.interpolate(scores, scale_factor=8.0, mode="bilinear", align_corners=False)
+    best, labels = logits.max(1)  # (1, H, W)
+    return labels.to(torch.uint8), confidence_from(logits, best, 1)
+
+
+def confidence_from(logits: Tensor, best: Tensor, dim: int) -> Tensor:
     """Softmax probability of the best class as uint8, 255 being 1.0."""
     total = (logits - best.unsqueeze(dim)).exp().sum(dim)
     return (255.0 / total + 0.5).to(torch.uint8)
 
 
-def _place(subpixels: Tensor) -> Tensor:
+def place_subpixels(subpixels: Tensor) -> Tensor:
     """(4, h, w), in the order top left, top right, bottom left, bottom right, to (1, 2h, 2w)."""
     _, height, width = subpixels.shape
     grid = subpixels.reshape(2, 2, height, width).permute(2, 0, 3, 1)  # (h, row, w, column)

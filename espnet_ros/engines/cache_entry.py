@@ -1,0 +1,130 @@
+"""One entry of the engine cache: a folder of files, and a manifest that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+from espnet_ros.model.checkpoint import sha256_of
+
+MANIFEST = "manifest.json"
+_NAMED_AFTER = ("backend", "network", "alpha", "input_size", "precision")
+_NAME = re.compile(r"(?:.*-)?[0-9a-f]{16,}")
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """What the manifest of an entry says; where it cannot be read, only the path is known.
+
+    Attributes:
+        path: the entry's folder.
+        key: everything that the engine depends on.
+        weights_name: name that the weights had when it was built, "" for unknown.
+        created: when it was built, UTC, as ``2026-11-23T16:22:15Z``; "" for unknown.
+        seconds: that building took; 0 for unknown.
+        size: of its files, bytes; 0 for unknown.
+    """
+
+    path: Path
+    key: Mapping[str, str] = field(default_factory=dict)
+    weights_name: str = ""
+    created: str = ""
+    seconds: float = 0.0
+    size: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return self.path.name
+
+
+def entry_name(key: Mapping[str, str]) -> str:
+    """Folder name of the entry with this key: what it is, for people, and the key's hash."""
+    digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:16]
+    parts = [re.sub(r"[^A-Za-z0-9_]", "_", key[part]) for part in _NAMED_AFTER if part in key]
+    return "-".join([*parts, digest])
+
+
+def is_entry_name(name: str) -> bool:
+    """Whether a folder of this name is one of ours: what else lies in a cache folder is left alone."""
+    return _NAME.fullmatch(name) is not None
+
+
+def write_manifest(folder: Path, key: Mapping[str, str], weights_name: str, seconds: float) -> None:
+    """Complete an entry whose files have been written.
+
+    Raises:
+        OSError: the files cannot be read, or the manifest cannot be written.
+    """
+    files = sorted(folder.iterdir())
+    manifest: Dict[str, Any] = {
+        "key": dict(key),
+        "files": {path.name: sha256_of(path) for path in files},
+        "weights_name": weights_name,
+        "created": datetime.now(timezone.utc).strftime(_TIME_FORMAT),
+        "seconds": round(seconds, 1),
+        "size": sum(path.stat().st_size for path in files),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def read_entry(folder: Path) -> CacheEntry:
+    """What is known of an entry, whole or not."""
+    try:
+        manifest = _read_manifest(folder)
+        return CacheEntry(
+            path=folder,
+            key=manifest["key"],
+            weights_name=str(manifest["weights_name"]),
+            created=str(manifest["created"]),
+            seconds=float(manifest["seconds"]),
+            size=int(manifest["size"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return CacheEntry(folder)
+
+
+def find_problem(folder: Path) -> str:
+    """What is wrong with an entry, to follow its name in a sentence; "" where it is whole."""
+    try:
+        if folder.is_symlink() or not folder.is_dir():
+            return "is not a folder"
+        found = {path.name: path for path in folder.iterdir()}
+        links = sorted(name for name, path in found.items() if path.is_symlink())
+        if links:
+            return f"has a symbolic link: {links[0]}"
+        if found.pop(MANIFEST, None) is None:
+            return f"has no {MANIFEST}"
+        manifest = _read_manifest(folder)
+        if entry_name(manifest["key"]) != folder.name:
+            return "has another name than its key gives it"
+        return _compare(found, manifest["files"])
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError):
+        return f"has a {MANIFEST} that is damaged"
+
+
+def _read_manifest(folder: Path) -> Dict[str, Any]:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    for name in ("key", "files"):
+        texts = manifest[name]
+        if not isinstance(texts, dict) or not all(isinstance(value, str) for value in texts.values()):
+            raise ValueError(f"{name} must be a mapping to texts, is {texts!r}")
+    return dict(manifest)
+
+
+def _compare(found: Mapping[str, Path], sums: Mapping[str, str]) -> str:
+    missing, strange = sorted(set(sums) - set(found)), sorted(set(found) - set(sums))
+    if missing:
+        return f"lacks its file {missing[0]}"
+    if strange:
+        return f"has a file that is not its own: {strange[0]}"
+    changed = [name for name in sorted(sums) if sha256_of(found[name]) != sums[name]]
+    return f"has a file that was changed: {changed[0]}" if changed else ""

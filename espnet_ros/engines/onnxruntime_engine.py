@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -11,14 +10,13 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-import espnet_ros.model
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
+from espnet_ros.engines.cache_key import engine_key
 from espnet_ros.engines.onnx_export import PIXELS, export_in_child, model_file
 from espnet_ros.errors import EngineError
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_GRAPH_SOURCES = ("espnet.py", "graph.py", "loading.py")
 # They have no base of their own. RuntimeError: what pybind11 makes of any other exception.
 _FAILURES: Tuple[Any, ...] = (
     RuntimeError,
@@ -51,7 +49,9 @@ class OnnxRuntimeEngine:
         self.spec = spec
         self.reason = reason
         self._providers = _choose_providers()
-        self._entry = EngineCache(spec.cache).find_or_build(_cache_key(spec), self._export)
+        # a plain model fits any device
+        key = engine_key(spec, self.backend, onnxruntime.__version__, self.precision, device="any")
+        self._entry = EngineCache(spec.cache).find_or_build(key, self._export, spec.checkpoint.name)
         self._sessions: Dict[Tuple[str, bool], Any] = {}
         # what cannot run here fails now, not at the first image
         self.device = _describe(self._session("uint8", False).get_providers())
@@ -100,21 +100,3 @@ def _choose_providers() -> List[Any]:
 def _describe(providers: List[str]) -> str:
     """What the session runs on: ONNX Runtime falls back to the CPU by itself where CUDA does not start."""
     return "CUDA" if providers[0] == _CUDA else "CPU"
-
-
-def _cache_key(spec: EngineSpec) -> Dict[str, str]:
-    """All that the converted models depend on."""
-    folder = Path(espnet_ros.model.__file__).parent
-    code = hashlib.sha256(b"".join((folder / name).read_bytes() for name in _GRAPH_SOURCES)).hexdigest()
-    checkpoint = spec.checkpoint
-    return {
-        "backend": "onnxruntime",
-        "version": onnxruntime.__version__,
-        "code": code,
-        "weights": checkpoint.sha256,
-        "network": checkpoint.network,
-        "alpha": str(checkpoint.alpha),
-        "classes": str(len(spec.class_table)),
-        "input_size": str(spec.input_size),
-        "normalisation": f"{checkpoint.mean_bgr} {checkpoint.std_bgr} {checkpoint.divisor}",
-    }

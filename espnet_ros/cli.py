@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence
 
 from espnet_ros import __version__
-from espnet_ros.commands import bag, benchmark, demo, evaluate, segment, synthetic, train, weights
+from espnet_ros.commands import bag, benchmark, demo, engine, evaluate, segment, synthetic, train, weights
 from espnet_ros.errors import EspnetError
 
-COMMANDS = (demo, segment, evaluate, benchmark, bag, synthetic, train, weights)
+COMMANDS = (demo, segment, evaluate, benchmark, bag, synthetic, train, weights, engine)
 """Modules of the subcommands, in the order of the help text."""
 
 _EXIT_ERROR = 1

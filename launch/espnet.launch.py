@@ -1,12 +1,14 @@
 """Starts the segmentation node: ros2 launch espnet_ros espnet.launch.py image:=/camera/image_raw."""
 
 import os
+import sys
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -40,7 +42,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "backend",
         default_value=FROM_PARAMS_FILE,
-        choices=[FROM_PARAMS_FILE, "auto", "openvino", "torch", "fake"],
+        choices=[FROM_PARAMS_FILE, "auto", "tensorrt", "onnxruntime", "openvino", "torch", "fake"],
         description="Inference engine; empty: as in params_file.",
     ),
     DeclareLaunchArgument(
@@ -59,20 +61,57 @@ ARGUMENTS = [
         choices=["true", "false"],
         description="Configure and activate at once; false leaves that to a lifecycle manager.",
     ),
+    DeclareLaunchArgument(
+        "build_only",
+        default_value="false",
+        choices=["true", "false"],
+        description="Start nothing: build the engine that the node would load, keep it, and end.",
+    ),
 ]
 
 
+def start(context: LaunchContext) -> list:
+    """The nodes, or the process that builds their engine."""
+    if LaunchConfiguration("build_only").perform(context) == "true":
+        return [build_engine(context)]
+    return start_nodes(context)
+
+
+def given_arguments(context: LaunchContext) -> dict:
+    """Those arguments for parameters that were given."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in ("alpha", "weights", "backend")}
+    return {name: value for name, value in values.items() if value != FROM_PARAMS_FILE}
+
+
+def namespace_parts(context: LaunchContext) -> list:
+    """The node's namespace, split; empty where it has none."""
+    return [part for part in LaunchConfiguration("namespace").perform(context).split("/") if part]
+
+
+def build_engine(context: LaunchContext) -> ExecuteProcess:
+    """The command that builds what the node would load; where it fails the launch fails."""
+    command = [sys.executable, "-m", "espnet_ros.cli", "engine", "build"]
+    command += ["--params-file", LaunchConfiguration("params_file")]
+    command += ["--node", "/" + "/".join([*namespace_parts(context), "espnet"])]
+    for name, value in given_arguments(context).items():
+        command += [f"--{name}", value]
+    return ExecuteProcess(cmd=command, name="espnet_engine_build", output="screen", on_exit=require_success)
+
+
+def require_success(event: ProcessExited, _context: LaunchContext) -> None:
+    """Launch takes an exception, and nothing else, as a reason for an exit code of its own."""
+    if event.returncode != 0:
+        raise RuntimeError(f"no engine was built: espnet_ros engine build ended with exit code {event.returncode}")
+
+
 def start_nodes(context: LaunchContext) -> list:
-    """The node, with parameters from the file and from those arguments that were given."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in ("alpha", "weights", "backend")}
+    """The node, with parameters from the file and from those arguments that were given, and rviz."""
     overrides = {
         name: int(value) if name == "alpha" else ParameterValue(value, value_type=str)
-        for name, value in given.items()
-        if value != FROM_PARAMS_FILE
+        for name, value in given_arguments(context).items()
     }
     flags = {name: LaunchConfiguration(name).perform(context) == "true" for name in ("autostart", "use_sim_time")}
-    namespace = LaunchConfiguration("namespace").perform(context).strip("/").replace("/", ".")
-    logger = f"{namespace}.espnet" if namespace else "espnet"
+    logger = ".".join([*namespace_parts(context), "espnet"])
     node = Node(
         package="espnet_ros",
         executable="espnet_node",
@@ -103,4 +142,4 @@ def start_nodes(context: LaunchContext) -> list:
 def generate_launch_description() -> LaunchDescription:
     """Arguments, the transport profile for large images, and the nodes."""
     profile = [SetEnvironmentVariable(name, str(PROFILES)) for name in PROFILE_VARIABLES if not os.environ.get(name)]
-    return LaunchDescription([*ARGUMENTS, *profile, OpaqueFunction(function=start_nodes)])
+    return LaunchDescription([*ARGUMENTS, *profile, OpaqueFunction(function=start)])

@@ -22,6 +22,7 @@ NODE_ARGUMENTS = {
     "backend",
     "rviz",
     "log_level",
+    "build_only",
 }
 
 
@@ -141,6 +142,56 @@ def test_an_argument_that_is_given_wins_over_the_file(monkeypatch):
     _file, given = node_parameters(started(entities)[0], context)
     assert given == {"alpha": 3, "weights": "007", "backend": "torch", "autostart": False, "use_sim_time": False}
     assert isinstance(given["weights"], str)
+
+
+def build_command(monkeypatch, **arguments):
+    """What build_only starts, word by word."""
+    entities, context = expand(ESPNET, monkeypatch, build_only="true", **arguments)
+    from launch.utilities import perform_substitutions
+
+    assert started(entities) == []
+    (process,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
+    return [perform_substitutions(context, part) for part in process.cmd]
+
+
+def test_build_only_builds_what_the_parameters_ask_for_and_starts_no_node(monkeypatch):
+    python, *command = build_command(monkeypatch)
+    assert Path(python).name.startswith("python")
+    file = str(REPOSITORY / "config" / "default.yaml")
+    assert command == ["-m", "espnet_ros.cli", "engine", "build", "--params-file", file, "--node", "/espnet"]
+
+
+def test_build_only_hands_on_what_wins_over_the_file(monkeypatch):
+    arguments = {"alpha": "3", "weights": "007", "backend": "torch", "namespace": "/rear/", "params_file": "mine.yaml"}
+    command = build_command(monkeypatch, **arguments)[5:]
+    assert command[:4] == ["--params-file", "mine.yaml", "--node", "/rear/espnet"]
+    assert command[4:] == ["--alpha", "3", "--weights", "007", "--backend", "torch"]
+
+
+def test_the_options_of_build_only_are_those_of_the_command(monkeypatch):
+    from espnet_ros.cli import build_parser
+
+    command = build_command(monkeypatch, alpha="3", weights="x.pth", backend="torch", namespace="rear")
+    args = build_parser().parse_args(command[3:])
+    assert (args.alpha, args.weights, args.backend, args.node) == (3, "x.pth", "torch", "/rear/espnet")
+
+
+@pytest.mark.parametrize(("backend", "code"), [("fake", 0), ("tensorrt", 1)])
+def test_a_launch_that_builds_ends_with_the_success_of_the_command(monkeypatch, backend, code):
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "mine.xml")  # or else launch sets it, in this process
+    description = load(ESPNET, monkeypatch)
+    from launch import LaunchDescription, LaunchService
+    from launch.actions import SetLaunchConfiguration
+
+    if backend == "tensorrt" and importlib.util.find_spec("tensorrt") is not None:
+        pytest.skip("needs a machine without tensorrt, so that building fails")
+    given = {"build_only": "true", "backend": backend}
+    service = LaunchService()
+    service.include_launch_description(
+        LaunchDescription([*(SetLaunchConfiguration(*pair) for pair in given.items()), *description.entities])
+    )
+    assert service.run() == code
 
 
 def test_a_value_outside_the_choices_is_refused(monkeypatch):

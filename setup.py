@@ -18,7 +18,16 @@ setup(
         ("share/espnet_ros/weights", [str(path) for path in Path("weights").glob("*")]),
         ("share/espnet_ros/launch", [str(path) for path in Path("launch").glob("*.py")]),
     ],
-    install_requires=["filelock", "numpy", "opencv-python", "PyYAML", "rosbags", "safetensors", "tqdm", "typing-extensions"],
+    install_requires=[
+        "filelock",
+        "numpy",
+        "opencv-python",
+        "PyYAML",
+        "rosbags",
+        "safetensors",
+        "tqdm",
+        "typing-extensions",
+    ],
     extras_require={"openvino": ["openvino"], "onnxruntime": ["onnxruntime", "onnx"], "torch": ["torch"]},
     entry_points={"console_scripts": ["espnet_ros = espnet_ros.cli:main", "espnet_node = espnet_ros.ros.node:main"]},
 )

@@ -1,0 +1,56 @@
+"""How fast and how small a node starts on an engine that is built already."""
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+pytest.importorskip("openvino", reason="needs OpenVINO")
+
+from robot import make_image
+
+from espnet_ros.config import NodeConfig
+from espnet_ros.engines import build_engine
+from espnet_ros.engines.resolve import resolve_spec
+
+pytestmark = pytest.mark.ros
+
+FIRST_ANSWER = 3.0  # s after activate
+MEMORY = 400e6  # bytes resident, of which the shared-memory segment of Fast DDS is 67e6 (config/fastdds_large_images.xml)
+IMAGES = 20
+SMALL, LARGE = (360, 480), (512, 1024)
+
+
+@pytest.mark.parametrize(
+    ("input_size", "image_sizes", "outputs"),
+    [
+        (SMALL, (SMALL, LARGE), ("label_image", "overlay")),
+        (LARGE, (LARGE,), ("label_image", "overlay")),
+        (LARGE, (LARGE,), ("label_image", "confidence")),
+    ],
+    ids=["360x480", "512x1024", "512x1024 with confidence"],
+)
+def test_a_node_on_a_built_engine_starts_without_torch_fast_and_small(
+    start_node, make_robot, engine_cache, input_size, image_sizes, outputs
+):
+    height, width = input_size
+    asked = {"backend": "openvino", "weights": "street", "alpha": 8, "input_height": height, "input_width": width}
+    build_engine(resolve_spec(NodeConfig(**asked, engine_cache=engine_cache))).close()
+    namespace = f"start_{height}_{outputs[-1]}"
+    node = start_node({**asked, "engine_cache": engine_cache, "autostart": False}, namespace)
+    robot = make_robot(namespace)
+    recorders = [robot.listen(output) for output in outputs]
+    assert robot.change_state("configure"), node.log
+    begun = time.monotonic()
+    assert robot.change_state("activate"), node.log
+    robot.ask(make_image(height=height, width=width), recorders)
+    first_answer = time.monotonic() - begun
+    for image_height, image_width in image_sizes:
+        for brightness in range(IMAGES):
+            robot.ask(make_image(brightness, image_height, image_width), recorders)
+    memory = node.memory()
+    print(f"first answer after {first_answer:.2f} s, {memory / 1e6:.0f} MB")
+    assert first_answer < FIRST_ANSWER
+    assert memory < MEMORY
+    assert not node.has_loaded("torch")
+    assert "engine cache" not in node.log, node.log  # nothing to wait for, to build again, or to warn of

@@ -12,6 +12,13 @@ from espnet_ros.engines.base import EngineSpec
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CPU_FACTS = Path("/proc/cpuinfo")
 _BOARD_NAME = Path("/proc/device-tree/model")
+_SHARED_SOURCES = (
+    "model/*.py",
+    "engines/*_export.py",
+    "engines/agreement.py",
+    "engines/calibration.py",
+    "engines/verdict.py",
+)
 _VECTOR_FLAGS = {
     "flags": ("sse", "ssse", "avx", "fma", "f16c", "amx"),  # x86
     "Features": ("neon", "vfp", "asimd", "fphp", "sve", "i8mm", "bf16"),  # ARM
@@ -87,7 +94,7 @@ def _vector_flags(core: Mapping[str, str]) -> FrozenSet[str]:
 
 def _sum_of_sources(backend: str) -> str:
     """SHA-256 of the code that decides what is in an entry, so that another release builds its own."""
-    patterns = ("model/*.py", "engines/*_export.py", f"engines/{backend}*.py")
+    patterns = (*_SHARED_SOURCES, f"engines/{backend}*.py")
     sources = sorted({path for pattern in patterns for path in _PACKAGE.glob(pattern)})
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 

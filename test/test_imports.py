@@ -10,10 +10,14 @@ ROS = ("rclpy", "cv_bridge", "launch", "launch_ros", "tf2_ros", "vision_msgs", "
 MAY_IMPORT_ROS = ("ros/",)
 MAY_IMPORT_TORCH = (
     "model/espnet.py",
+    "model/channels_last_graph.py",
     "model/graph.py",
+    "model/int8.py",
     "model/loading.py",
+    "engines/tensorrt/graph.py",
     "engines/torch_engine.py",
     "benchmark/published.py",
+    "benchmark/usual.py",
     "training/",
 )
 

@@ -26,7 +26,10 @@ class Timing:
 
 
 def measure_interleaved(
-    contenders: Mapping[str, Callable[[], Any]], rounds: int, on_round: Callable[[], Any] = lambda: None
+    contenders: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    on_round: Callable[[], Any] = lambda: None,
+    pause: float = 0.0,
 ) -> Dict[str, Timing]:
     """Call every contender once a round, after one round that does not count.
 
@@ -34,6 +37,7 @@ def measure_interleaved(
         contenders: what to time, by name.
         rounds: counted calls of each.
         on_round: called after each round.
+        pause: seconds before each call, in which the threads of the one before come to rest.
 
     Returns:
         Timing by name.
@@ -41,6 +45,7 @@ def measure_interleaved(
     seconds: Dict[str, List[float]] = {name: [] for name in contenders}
     for counted in range(rounds + 1):
         for name, call in contenders.items():
+            time.sleep(pause)
             start = time.perf_counter()
             call()
             if counted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from espnet_ros.model.checkpoint import Checkpoint
 from espnet_ros.model.loading import load_network
@@ -12,32 +13,52 @@ from espnet_ros.types import ImageSize
 
 
 class PublishedPipeline:
-    """Image to labels in the order and precision of the authors' test script, on the CPU.
+    """Image to labels in the order and precision of the authors' test script.
 
     In floating point: subtract the mean and divide by the deviation channel by channel, resize, divide by 255; then the
     network, and for ESPNet-C a bilinear upsampling by 8; argmax over the full-size scores; bytes.
+
+    Args:
+        checkpoint: located weights.
+        size: of the labels.
+        device: where the network and argmax run.
     """
 
-    def __init__(self, checkpoint: Checkpoint, size: ImageSize) -> None:
+    def __init__(self, checkpoint: Checkpoint, size: ImageSize, device: str = "cpu") -> None:
         self._checkpoint = checkpoint
         self._size = size
-        self._network = load_network(checkpoint)
-        self._upsample = torch.nn.Upsample(scale_factor=8, mode="bilinear", align_corners=False)
+        self._device = torch.device(device)
+        self._network: nn.Module = published_network(checkpoint).to(self._device)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 BGR to (h, w) uint8 labels at the pipeline's size."""
-        checkpoint = self._checkpoint
-        pixels = image.astype(np.float32)
-        for channel in range(3):
-            pixels[:, :, channel] -= checkpoint.mean_bgr[channel]
-        for channel in range(3):
-            pixels[:, :, channel] /= checkpoint.std_bgr[channel]
-        pixels = np.asarray(cv2.resize(pixels, (self._size.width, self._size.height)))
-        pixels /= checkpoint.divisor
-        batch = torch.from_numpy(pixels.transpose((2, 0, 1))).unsqueeze(0)  # (1, 3, h, w)
+        batch = torch.from_numpy(preprocess_as_published(image, self._checkpoint, self._size)).to(self._device)
         with torch.no_grad():
             scores = self._network(batch)
-            if checkpoint.network == "espnet_c":
-                scores = self._upsample(scores)
-        labels: np.ndarray = scores[0].max(0)[1].byte().numpy()
+        labels: np.ndarray = scores[0].max(0)[1].byte().cpu().numpy()
         return labels
+
+
+def fastest_device() -> str:
+    """Where a user with this machine would run it."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def published_network(checkpoint: Checkpoint) -> nn.Module:
+    """(1, 3, h, w) normalised image to (1, classes, h, w) scores, on the CPU."""
+    network = load_network(checkpoint)
+    if checkpoint.network == "espnet_c":
+        return nn.Sequential(network, nn.Upsample(scale_factor=8, mode="bilinear", align_corners=False)).eval()
+    return network
+
+
+def preprocess_as_published(image: np.ndarray, checkpoint: Checkpoint, size: ImageSize) -> np.ndarray:
+    """(H, W, 3) uint8 BGR to the (1, 3, h, w) float32 that the published network takes."""
+    pixels = image.astype(np.float32)
+    for channel in range(3):
+        pixels[:, :, channel] -= checkpoint.mean_bgr[channel]
+    for channel in range(3):
+        pixels[:, :, channel] /= checkpoint.std_bgr[channel]
+    pixels = np.asarray(cv2.resize(pixels, (size.width, size.height)))
+    pixels /= checkpoint.divisor
+    return pixels.transpose((2, 0, 1))[np.newaxis]

@@ -1,26 +1,40 @@
-"""``espnet_ros benchmark``: our engines beside the published pipeline, or the costmap, on this machine."""
+"""``espnet_ros benchmark``: our engines beside the usual ways, a frame in the node, or the costmap, on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import platform
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from espnet_ros.benchmark.comparison import Comparison, compare
+from espnet_ros.benchmark.contenders import OUR_ENGINES, USUAL_WAYS, check_name
 from espnet_ros.benchmark.costmap import LABEL_SIZE, measure_costmap
-from espnet_ros.benchmark.engines import Contender, compare_engines, format_table
+from espnet_ros.benchmark.frame import format_frames, frames_as_document, measure_frames
+from espnet_ros.benchmark.machine import describe_environment
+from espnet_ros.benchmark.node_steps import ENCODINGS, camera_message, node_steps
+from espnet_ros.benchmark.plot import comparison_plot
+from espnet_ros.benchmark.report import as_document, format_table
 from espnet_ros.commands.options import add_command
 from espnet_ros.config import NodeConfig
 from espnet_ros.costmap.costmap import Costmap
+from espnet_ros.engines import build_engine
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError
+from espnet_ros.segmenter import Segmenter
 from espnet_ros.synthetic import StreetWorld, default_camera, drive
 from espnet_ros.types import ImageSize
+
+_STREET_IMAGES = 4
+_ROUNDS = {"engines": 15, "frame": 50, "costmap": 100}
+_NETWORK_SIZES = [ImageSize(256, 512), ImageSize(512, 1024)]
+_CAMERA_SIZES = [ImageSize(512, 1024), ImageSize(1080, 1920)]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,51 +42,118 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "benchmark",
-        "Time image to label map: the published pipeline's steps in eager PyTorch and our engines, interleaved; "
-        "or labels to costmap messages.",
-        "espnet_ros benchmark --weights cityscapes --rounds 15\n  espnet_ros benchmark costmap",
+        "Time image to labels: the published pipeline, its network on the usual runtimes, and our engines, in turn; "
+        "or where the time of a frame goes in the node; or labels to costmap messages.",
+        "espnet_ros benchmark --alpha 8 --sizes 512x1024 --json speed.json --plot speed.svg\n"
+        "  espnet_ros benchmark frame\n  espnet_ros benchmark costmap",
     )
     parser.add_argument(
         "subject", nargs="?", choices=tuple(_SUBJECTS), default="engines", help="what to time (default: %(default)s)"
     )
     parser.add_argument("--weights", default="cityscapes", help="registry family (default: %(default)s)")
-    parser.add_argument("--alpha", type=int, nargs="+", default=[3, 5, 8], choices=(3, 5, 8), help="default: 3 5 8")
     parser.add_argument(
-        "--engines",
+        "--alpha", type=int, nargs="+", choices=(3, 5, 8), help="default: 3 5 8, and for a frame 8", metavar="ALPHA"
+    )
+    parser.add_argument(
+        "--contenders",
         nargs="+",
-        default=["torch/fp32", "openvino/fp32", "openvino/auto"],
-        metavar="BACKEND/PRECISION",
-        help="our engines to time (default: %(default)s)",
+        default=[*USUAL_WAYS, *OUR_ENGINES],
+        metavar="NAME",
+        help=f"engines to time: {', '.join(USUAL_WAYS)}, or BACKEND/PRECISION of ours (default: %(default)s)",
     )
     parser.add_argument(
-        "--images", type=Path, help="folder of images to run on (default: a synthetic street at the network's size)"
+        "--sizes",
+        type=_size,
+        nargs="+",
+        metavar="HxW",
+        help=f"sizes that the network sees (default: {_join(_NETWORK_SIZES)}), or of a frame's camera (default: "
+        f"{_join(_CAMERA_SIZES)})",
     )
-    parser.add_argument("--rounds", type=int, default=15, help="counted calls of each (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of images to run on (default: a synthetic street)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=_positive,
+        help=f"counted calls of each (default: {', '.join(f'{count} {name}' for name, count in _ROUNDS.items())})",
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of our engines; 0: all cores")
+    parser.add_argument("--encoding", choices=ENCODINGS, default=ENCODINGS[0], help="of a frame (default: %(default)s)")
+    parser.add_argument("--backend", default="auto", help="engine of a frame (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="of a frame's engine (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every call's time there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the comparison of engines there, as SVG")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; returns the exit code."""
+    args.rounds = args.rounds or _ROUNDS[args.subject]
     _SUBJECTS[args.subject](args)
     return 0
 
 
 def _time_engines(args: argparse.Namespace) -> None:
-    rows: List[Contender] = []
-    for alpha in args.alpha:
-        config = NodeConfig(weights=args.weights, alpha=alpha, threads=args.threads)
-        spec = resolve_spec(config, show_progress=True)
-        images = _load_images(args.images, spec.input_size)
-        with tqdm(total=args.rounds + 1, desc=f"alpha {alpha} at {spec.input_size}", leave=False) as bar:
-            rows += compare_engines(spec, args.engines, images, args.rounds, on_round=bar.update)
-    print(f"image to label map, {platform.machine()}, medians of {args.rounds} interleaved calls\n")
-    print(format_table(rows))
+    for name in args.contenders:
+        check_name(name)
+    comparisons: List[Comparison] = []
+    for size in args.sizes or _NETWORK_SIZES:
+        images = _load_images(args.images, size)
+        for alpha in args.alpha or (3, 5, 8):
+            comparisons.append(_compare_one(args, alpha, size, images))
+            # after each, so that a run that is cut short leaves something
+            source = "synthetic street" if args.images is None else f"{len(images)} files"
+            _write_json(args.json, as_document(comparisons, args.weights, args.rounds, source))
+            if args.plot is not None:
+                _write(args.plot, comparison_plot(comparisons))
+    _print_machine(f"image to labels at the network's size, medians of {args.rounds} interleaved calls")
+    print(format_table(comparisons))
+
+
+def _compare_one(args: argparse.Namespace, alpha: int, size: ImageSize, images: List[np.ndarray]) -> Comparison:
+    config = NodeConfig(
+        weights=args.weights, alpha=alpha, threads=args.threads, input_height=size.height, input_width=size.width
+    )
+    spec = resolve_spec(config, show_progress=True)
+    with tqdm(total=args.rounds + 1, desc=f"alpha {alpha} at {size}", leave=False) as bar:
+
+        def show_start(name: str) -> None:
+            bar.set_postfix_str(f"starting {name}")
+
+        def show_round() -> None:
+            bar.set_postfix_str("")
+            bar.update()
+
+        return compare(spec, args.contenders, images, args.rounds, show_start, show_round)
+
+
+def _time_frame(args: argparse.Namespace) -> None:
+    config = NodeConfig(
+        weights=args.weights,
+        alpha=args.alpha[0] if args.alpha else 8,
+        threads=args.threads,
+        backend=args.backend,
+        precision=args.precision,
+    )
+    segmenter = Segmenter(build_engine(resolve_spec(config, show_progress=True)))
+    with node_steps() as steps, tqdm(total=args.rounds + 1, desc="frames", leave=False) as bar:
+        messages = {
+            size: [camera_message(_fit(image, size), args.encoding) for image in _load_images(args.images, size)]
+            for size in args.sizes or _CAMERA_SIZES
+        }
+        timings = measure_frames(segmenter, messages, steps, args.rounds, on_round=bar.update)
+    segmenter.close()
+    document = frames_as_document(timings, segmenter, args.encoding)
+    _write_json(args.json, document)
+    _print_machine(f"{args.encoding} camera message to published labels, medians of {args.rounds} frames, ms (share)")
+    print(f"{document['engine']}\n\n{format_frames(timings)}")
+    if steps.publish is None:
+        print("\nNothing was published: rclpy is not installed.")
 
 
 def _time_costmap(args: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
-    timings = measure_costmap(_build_all_messages, max(args.rounds, _COSTMAP_ROUNDS))
+    timings = measure_costmap(_build_all_messages, args.rounds)
     print(f"labels {LABEL_SIZE} to 8 layers of 200x200 cells as messages, {platform.machine()}, one thread\n")
     print("| camera | median ms | best ms |\n|---|---:|---:|")
     for name, timing in timings.items():
@@ -85,16 +166,67 @@ def _build_all_messages(costmap: Costmap, stamp: int) -> List[Any]:
     return list_messages(costmap, stamp)
 
 
-_COSTMAP_ROUNDS = 100
-_STREET_IMAGES = 4
-_SUBJECTS: Dict[str, Callable[[argparse.Namespace], None]] = {"engines": _time_engines, "costmap": _time_costmap}
+_SUBJECTS: Dict[str, Callable[[argparse.Namespace], None]] = {
+    "engines": _time_engines,
+    "frame": _time_frame,
+    "costmap": _time_costmap,
+}
 
 
-def _load_images(folder: Any, size: ImageSize) -> List[np.ndarray]:
+def _load_images(folder: Optional[Path], size: ImageSize) -> List[np.ndarray]:
+    """The folder's images as they are, or some of the synthetic street of that size."""
     if folder is None:
         frames = drive(StreetWorld(seed=0), default_camera(size), rate=1.0)
         return [frame.image for frame in itertools.islice(frames, _STREET_IMAGES)]
-    images = [image for image in map(cv2.imread, map(str, sorted(folder.iterdir()))) if image is not None]
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"image folder {folder}: cannot be listed: {error.strerror}") from error
+    images = [image for image in map(cv2.imread, map(str, paths)) if image is not None]
     if not images:
         raise DatasetError(f"{folder} holds no image that can be read")
     return images
+
+
+def _fit(image: np.ndarray, size: ImageSize) -> np.ndarray:
+    return image if image.shape[:2] == tuple(size) else np.asarray(cv2.resize(image, (size.width, size.height)))
+
+
+def _print_machine(what: str) -> None:
+    environment = describe_environment()
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    print(f"{what}\n{environment['machine']} ({', '.join(environment['instructions'])})\n{versions}\n")
+
+
+def _write_json(path: Optional[Path], document: Dict[str, Any]) -> None:
+    if path is not None:
+        _write(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"file {path}: cannot be written: {error.strerror}") from error
+
+
+def _size(text: str) -> ImageSize:
+    height, _, width = text.lower().partition("x")
+    try:
+        size = ImageSize(int(height), int(width))
+    except ValueError:
+        size = ImageSize(0, 0)
+    if min(size) < 1:
+        raise argparse.ArgumentTypeError(f"a size is written HEIGHTxWIDTH in pixels, such as 512x1024; got '{text}'")
+    return size
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, is '{text}'")
+    return int(text)
+
+
+def _join(sizes: List[ImageSize]) -> str:
+    return " ".join(map(str, sizes))

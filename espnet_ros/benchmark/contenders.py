@@ -1,0 +1,113 @@
+"""What is compared: the published pipeline, the usual ways to make it faster, and our engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict
+
+import numpy as np
+
+from espnet_ros.config import rule_of
+from espnet_ros.engines import EngineSpec, build_engine
+from espnet_ros.errors import EngineError, EspnetError, ParameterError
+from espnet_ros.segmenter import resize_pixels
+
+Pipeline = Callable[[np.ndarray], np.ndarray]
+"""(H, W, 3) uint8 BGR to (h, w) uint8 labels at the network's size."""
+
+REFERENCE = "published"
+USUAL_WAYS = (REFERENCE, "torch.compile", "onnxruntime", "openvino")
+"""The published pipeline, and what runs its network faster without any change to it."""
+OUR_ENGINES = ("torch/auto", "onnxruntime/auto", "openvino/fp32", "openvino/auto", "tensorrt/auto")
+"""``backend/precision``."""
+
+_TITLES: Dict[str, str] = {
+    REFERENCE: "published pipeline, eager PyTorch",
+    "torch.compile": "published network, torch.compile",
+    "onnxruntime": "published network, ONNX Runtime",
+    "openvino": "published network, OpenVINO",
+}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that labels images, ready to be timed.
+
+    Attributes:
+        name: what it was asked for by.
+        is_ours: it is one of our engines.
+        title: what it is, in words.
+        run: labels an image.
+        close: frees what it holds.
+    """
+
+    name: str
+    is_ours: bool
+    title: str
+    run: Pipeline
+    close: Callable[[], Any] = lambda: None
+
+
+def check_name(name: str) -> None:
+    """Refuse what names no contender.
+
+    Raises:
+        ParameterError: it is neither one of ``USUAL_WAYS`` nor ``backend/precision``.
+    """
+    backend, slash, precision = name.partition("/")
+    is_engine = slash and backend in rule_of("backend").choices and precision in rule_of("precision").choices
+    if not is_engine and name not in USUAL_WAYS:
+        raise ParameterError(
+            f"contender must be one of {', '.join(USUAL_WAYS)}, or BACKEND/PRECISION of the node, is '{name}'"
+        )
+
+
+def start_contender(name: str, spec: EngineSpec, image: np.ndarray) -> Contender:
+    """Load, convert or build a contender, and have it label its first image, at which some compile.
+
+    Args:
+        name: one of ``USUAL_WAYS``, or ``backend/precision`` of an engine of ours.
+        spec: network, size and threads; its backend and precision are replaced.
+        image: (H, W, 3) uint8 BGR.
+
+    Raises:
+        EspnetError: it cannot run here.
+    """
+    try:
+        contender = _start_engine(name, spec) if "/" in name else _start_usual(name, spec)
+        contender.run(image)
+    except EspnetError:
+        raise
+    except Exception as error:  # the edge to other people's runtimes, whose errors have no common base
+        raise EngineError(f"{name} cannot run: {_first_line(error)}") from error
+    return contender
+
+
+def _start_engine(name: str, spec: EngineSpec) -> Contender:
+    backend, _, precision = name.partition("/")
+    engine = build_engine(replace(spec, backend=backend, precision=precision))
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return engine.infer(np.ascontiguousarray(resize_pixels(image, spec.input_size))).labels
+
+    return Contender(name, True, f"espnet_ros, {engine.backend} {engine.precision}", run, engine.close)
+
+
+def _start_usual(name: str, spec: EngineSpec) -> Contender:
+    # They need the network in torch, and each its runtime.
+    from espnet_ros.benchmark.published import PublishedPipeline, fastest_device
+    from espnet_ros.benchmark.usual import CompiledPipeline, OnnxRuntimePipeline, OpenVinoPipeline
+
+    checkpoint, size = spec.checkpoint, spec.input_size
+    start: Dict[str, Callable[[], Pipeline]] = {
+        REFERENCE: lambda: PublishedPipeline(checkpoint, size, fastest_device()),
+        "torch.compile": lambda: CompiledPipeline(checkpoint, size, fastest_device()),
+        "onnxruntime": lambda: OnnxRuntimePipeline(checkpoint, size),
+        "openvino": lambda: OpenVinoPipeline(checkpoint, size),
+    }
+    return Contender(name, False, _TITLES[name], start[name]())
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,41 @@
+"""Reads label images from a topic until its standard input ends: the robot at the other end of a benchmark."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import suppress
+
+
+def main(topic: str) -> int:
+    """Read and forget. Returns the exit code."""
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+    from sensor_msgs.msg import Image
+
+    from espnet_ros.ros.publishers import IMAGE_QOS
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the benchmark ends this program
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("espnet_benchmark_reader")
+    node.create_subscription(Image, topic, lambda _message: None, IMAGE_QOS)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    sys.stdin.read()
+    executor.shutdown()
+    rclpy.try_shutdown()
+    thread.join()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

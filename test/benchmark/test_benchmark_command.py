@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from espnet_ros import cli
+
+
+def test_engines_are_written_as_table_json_and_plot(untrained_checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    weights = str(untrained_checkpoint.path)
+    code = cli.main(
+        ["benchmark", "--weights", weights, "--alpha", "3", "--sizes", "48x64", "32x96", "--rounds", "2",
+         "--contenders", "torch/fp32", "tensorrt/fp16",
+         "--json", str(tmp_path / "speed.json"), "--plot", str(tmp_path / "speed.svg")]
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "| 3 | 48x64 | published pipeline, eager PyTorch |" in printed
+    assert "| 3 | 32x96 | espnet_ros, torch fp32 |" in printed
+    assert "- tensorrt/fp16: " in printed
+    document = json.loads((tmp_path / "speed.json").read_text())
+    assert [(entry["input_height"], entry["input_width"]) for entry in document["comparisons"]] == [(48, 64), (32, 96)]
+    assert document["images"] == "synthetic street"
+    assert (tmp_path / "speed.svg").read_text().startswith("<svg")
+
+
+def test_a_frame_is_written_as_table_and_json(tmp_path, capsys):
+    pytest.importorskip("rclpy", reason="publishes: needs ROS 2 (rclpy)")
+    code = cli.main(
+        ["benchmark", "frame", "--backend", "fake", "--weights", "camvid", "--sizes", "48x64", "108x192",
+         "--rounds", "2", "--json", str(tmp_path / "frame.json")]
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "| camera | convert | resize | infer | decode | message | publish | whole frame |" in printed
+    assert "| 108x192 | " in printed
+    document = json.loads((tmp_path / "frame.json").read_text())
+    assert document["encoding"] == "rgb8" and "fake" in document["engine"]
+    assert [camera["height"] for camera in document["cameras"]] == [48, 108]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--sizes", "512"], "a size is written HEIGHTxWIDTH in pixels, such as 512x1024; got '512'"),
+        (["--sizes", "0x64"], "got '0x64'"),
+        (["--rounds", "0"], "must be a whole number above 0, is '0'"),
+    ],
+)
+def test_wrong_values_are_wrong_usage(options, reason, capsys):
+    assert cli.main(["benchmark", *options]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_an_unknown_contender_is_refused_before_anything_runs(capsys):
+    assert cli.main(["benchmark", "--contenders", "tflite"]) == 1
+    assert "contender must be one of published, torch.compile, onnxruntime, openvino" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
+    assert cli.main(["benchmark", "--images", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere: cannot be listed" in capsys.readouterr().err

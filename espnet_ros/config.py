@@ -85,8 +85,8 @@ class NodeConfig:
     )
     precision: str = _parameter(
         "auto",
-        "Arithmetic of the engine: fp32, fp16 (GPUs), bf16 (faster where the CPU has it, 0.5 % of the labels change), "
-        "int8 (TensorRT, where the GPU has it), or auto (the fastest that keeps 99 % of the labels).",
+        "Arithmetic of the engine: fp32, fp16 (GPUs), bf16 (CPUs that have it), int8 (on CPUs the heaviest layers, on "
+        "GPUs all), or auto (the fastest that keeps 99 % of the labels).",
         choices=("auto", "fp32", "fp16", "bf16", "int8"),
         live=True,
     )

@@ -6,75 +6,78 @@ process stays small, and the child runs at low priority, so that the stream of i
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Callable
 
-from espnet_ros.errors import EngineError, WeightsError
-from espnet_ros.model.checkpoint import Checkpoint
-from espnet_ros.types import ImageSize
+from espnet_ros.engines.base import EngineSpec
+from espnet_ros.errors import DatasetError, EngineError, WeightsError
 
-Conversion = Callable[[Checkpoint, ImageSize, Path], None]
-"""Writes what an engine starts from: checkpoint, input size, folder."""
 _NICENESS = 10
+_PASSED_ON = {error.__name__: error for error in (WeightsError, DatasetError)}
 
 
-def convert_in_child(module: str, product: str, checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
-    """Have a child process of low priority fill ``folder``.
+@dataclass(frozen=True)
+class ConversionRequest:
+    """What to convert.
+
+    Attributes:
+        spec: its weights are located; its precision may be ``auto``.
+        precision: what the engine will compute in, never ``auto``.
+        folder: where to write what the engine starts from.
+    """
+
+    spec: EngineSpec
+    precision: str
+    folder: Path
+
+
+def convert_in_child(module: str, product: str, request: ConversionRequest) -> None:
+    """Have a child process of low priority fill the request's folder.
 
     Args:
         module: dotted name of a module that, run as a program, ends with what ``serve_conversion`` returns.
         product: what the checkpoint becomes, for error messages.
-        checkpoint: located weights.
-        size: the engine's input size.
-        folder: where the child writes.
+        request: what to convert.
 
     Raises:
         WeightsError: the weights do not fit the network.
+        DatasetError: the calibration images cannot be used.
         EngineError: the conversion failed; the message holds what the child said last.
     """
-    request = json.dumps({"checkpoint": checkpoint.__dict__, "size": size, "folder": str(folder)}, default=str)
     # the caller's module search path goes along: it may not come from the environment
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     child = subprocess.run(
         [sys.executable, "-m", module],
-        input=request,
+        input=pickle.dumps(request),
         env=environment,
         capture_output=True,
-        text=True,
         check=False,
     )
     if child.returncode == 0:
         return
-    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    prefix = f"{WeightsError.__name__}: "
-    if last.startswith(prefix):
-        raise WeightsError(last[len(prefix) :])
-    raise EngineError(f"{product} conversion of '{checkpoint.name}' at {size} failed ({child.returncode}): {last}")
+    lines = child.stderr.decode(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else "no message"
+    kind, _, message = last.partition(": ")
+    if kind in _PASSED_ON:
+        raise _PASSED_ON[kind](message)
+    spec = request.spec
+    raise EngineError(
+        f"{product} conversion of '{spec.checkpoint.name}' at {spec.input_size} failed ({child.returncode}): {last}"
+    )
 
 
-def serve_conversion(convert: Conversion) -> int:
+def serve_conversion(convert: Callable[[ConversionRequest], None]) -> int:
     """The child's side: convert what stdin asks for. Returns the exit code."""
     os.nice(_NICENESS)
-    request = json.load(sys.stdin)
+    request = pickle.load(sys.stdin.buffer)
     try:
-        convert(_checkpoint_from_json(request["checkpoint"]), ImageSize(*request["size"]), Path(request["folder"]))
-    except WeightsError as error:
-        sys.stderr.write(f"{WeightsError.__name__}: {error}\n")
+        convert(request)
+    except tuple(_PASSED_ON.values()) as error:
+        sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
         return 1
     return 0
-
-
-def _checkpoint_from_json(values: Dict[str, Any]) -> Checkpoint:
-    return Checkpoint(
-        **{
-            **values,
-            "mean_bgr": tuple(values["mean_bgr"]),
-            "std_bgr": tuple(values["std_bgr"]),
-            "input_size": ImageSize(*values["input_size"]),
-            "path": Path(values["path"]),
-        }
-    )

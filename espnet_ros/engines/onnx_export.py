@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any, Tuple
 
-from espnet_ros.engines.conversion_child import convert_in_child, serve_conversion
-from espnet_ros.model.checkpoint import Checkpoint
+from espnet_ros.engines.base import EngineSpec
+from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
 from espnet_ros.types import ImageSize
 
 PIXELS, LABELS, CONFIDENCE = "pixels", "labels", "confidence"
@@ -28,17 +28,17 @@ def model_file(dtype: str, with_confidence: bool) -> str:
     return f"{dtype}_{CONFIDENCE if with_confidence else LABELS}.onnx"
 
 
-def export_in_child(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
+def export_in_child(spec: EngineSpec, folder: Path) -> None:
     """Write the four models into ``folder``, from a child process of low priority.
 
     Raises:
         WeightsError: the weights do not fit the network.
         EngineError: the conversion failed; the message holds what the child said last.
     """
-    convert_in_child(__name__, "ONNX", checkpoint, size, folder)
+    convert_in_child(__name__, "ONNX", ConversionRequest(spec, "fp32", folder))
 
 
-def export(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
+def export(request: ConversionRequest) -> None:
     """The conversion itself: (1, h, w, 3) BGR pixels to (1, h, w) uint8 labels, and confidence where it is wanted.
 
     There is one model for each kind of call, because ONNX Runtime computes whatever is in its graph, also what
@@ -50,6 +50,7 @@ def export(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
     from espnet_ros.model.graph import SegmentationGraph
     from espnet_ros.model.loading import load_network
 
+    checkpoint, folder = request.spec.checkpoint, request.folder
     graph = SegmentationGraph(load_network(checkpoint), checkpoint).eval()
     whole = folder / model_file("uint8", with_confidence=True)
     sizes = {1: "height", 2: "width"}
@@ -68,7 +69,7 @@ def export(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
             dynamic_axes={PIXELS: sizes, LABELS: sizes, CONFIDENCE: sizes},
         )
     model = onnx.load(str(whole))
-    _fix_size(model, size)
+    _fix_size(model, request.spec.input_size)
     onnx.save(model, str(whole))
     labels_only = folder / model_file("uint8", with_confidence=False)
     onnx.utils.extract_model(str(whole), str(labels_only), [PIXELS], [LABELS], infer_shapes=False)

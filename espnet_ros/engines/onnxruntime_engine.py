@@ -70,7 +70,7 @@ class OnnxRuntimeEngine:
         self._sessions.clear()
 
     def _export(self, folder: Path) -> None:
-        export_in_child(self.spec.checkpoint, self.spec.input_size, folder)
+        export_in_child(self.spec, folder)
 
     def _session(self, dtype: str, with_confidence: bool) -> Any:
         variant = (dtype, with_confidence)

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from functools import lru_cache
-from pathlib import Path
+import logging
 from typing import Any, Dict, Tuple
 
 import numpy as np
 import openvino
-from openvino.preprocess import PrePostProcessor
 
-import espnet_ros.model
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
+from espnet_ros.engines.cache_key import cpu_device, engine_key
 from espnet_ros.engines.openvino_export import MODEL_FILE, export_in_child
+from espnet_ros.engines.openvino_model import compile_variant, openvino_core
+from espnet_ros.engines.verdict import read_verdict
 from espnet_ros.errors import EngineError
 
-_GRAPH_SOURCES = ("espnet.py", "graph.py", "channels_last_graph.py", "loading.py")
-_ELEMENT_TYPES = {"uint8": openvino.Type.u8, "float32": openvino.Type.f32}
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
-
-
-@lru_cache(maxsize=1)
-def _core() -> openvino.Core:
-    """The one Core of the process, which is never freed.
-
-    OpenVINO's CPU plugin gives the thread that loads it a signal stack of its own and frees it with the last Core, in
-    whichever thread that happens. After an engine built in one thread is closed in another, the next signal would
-    find its stack gone, and the process would die of it.
-    """
-    return openvino.Core()
+PRECISIONS = ("fp32", "bf16", "int8")
+_INT8_FLAGS = ("avx512_vnni", "avx_vnni")
+"""Instructions without which int8 is no faster than what it replaces."""
+_logger = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
@@ -39,6 +27,9 @@ class OpenVinoEngine:
 
     One variant is compiled for each kind of call (uint8 or float32 pixels, with or without confidence) when it is
     first needed, since confidence nobody asked for would cost a tenth of the time.
+
+    Raises:
+        EngineError: the precision is not to be had, or keeps too few labels; or OpenVINO failed.
     """
 
     backend = "openvino"
@@ -46,14 +37,14 @@ class OpenVinoEngine:
     def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
         self.spec = spec
         self.reason = reason
-        self._core = _core()
+        self._core = openvino_core()
         self.device = str(self._core.get_property("CPU", "FULL_DEVICE_NAME"))
-        self.precision = self._choose_precision(spec.precision)
-        entry = EngineCache(spec.cache).find_or_build(_cache_key(spec), self._export)
+        self._has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision, path = self._prepare()
         try:
-            self._model = self._core.read_model(str(entry / MODEL_FILE))
+            self._model = self._core.read_model(path)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot read {entry / MODEL_FILE}: {error}") from error
+            raise EngineError(f"OpenVINO cannot read {path}: {error}") from error
         self._requests: Dict[Tuple[str, bool], Any] = {}
 
     def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
@@ -62,7 +53,9 @@ class OpenVinoEngine:
         variant = (str(pixels.dtype), with_confidence)
         try:
             if variant not in self._requests:
-                self._requests[variant] = self._compile(*variant)
+                self._requests[variant] = compile_variant(
+                    self._core, self._model, *variant, "fp32" if self.precision == "fp32" else "auto", self.spec.threads
+                )
             request = self._requests[variant]
             request.infer([pixels[np.newaxis]], share_inputs=True, share_outputs=True)
             labels = request.get_output_tensor(0).data[0]
@@ -75,50 +68,35 @@ class OpenVinoEngine:
         """Free the compiled variants."""
         self._requests.clear()
 
-    def _choose_precision(self, requested: str) -> str:
-        if requested not in ("auto", "fp32", "bf16"):
-            raise EngineError(f"precision '{requested}' is not offered by backend 'openvino': fp32 or bf16")
-        has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if requested == "bf16" and not has_bf16:
+    def _prepare(self) -> Tuple[str, str]:
+        """The precision to compute in, and the file of the model converted for it."""
+        requested = self.spec.precision
+        if requested != "auto":
+            return requested, self._convert(self._require(requested))
+        if any(flag in cpu_device().split() for flag in _INT8_FLAGS):
+            try:
+                return "int8", self._convert("int8")
+            except EngineError as error:
+                _logger.info("precision int8 is not used: %s", error)
+        precision = "bf16" if self._has_bf16 else "fp32"
+        return precision, self._convert(precision)
+
+    def _require(self, precision: str) -> str:
+        if precision not in PRECISIONS:
+            raise EngineError(f"precision '{precision}' is not offered by backend 'openvino': {', '.join(PRECISIONS)}")
+        if precision == "bf16" and not self._has_bf16:
             raise EngineError(f"precision 'bf16' needs a CPU that computes in it; {self.device} does not")
-        if requested == "auto":
-            return "bf16" if has_bf16 else "fp32"
-        return requested
+        return precision
 
-    def _export(self, folder: Path) -> None:
-        export_in_child(self.spec.checkpoint, self.spec.input_size, folder)
-
-    def _compile(self, dtype: str, with_confidence: bool) -> Any:
-        outputs = self._model.outputs if with_confidence else self._model.outputs[:1]
-        model = openvino.Model(outputs, self._model.get_parameters()).clone()
-        typed = PrePostProcessor(model)
-        typed.input().tensor().set_element_type(_ELEMENT_TYPES[dtype])
-        compiled = self._core.compile_model(
-            typed.build(),
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
-                # left to itself OpenVINO takes one thread a physical core, and some machines hide theirs
-                "INFERENCE_NUM_THREADS": self.spec.threads or len(os.sched_getaffinity(0)),
-            },
-        )
-        return compiled.create_infer_request()
-
-
-def _cache_key(spec: EngineSpec) -> Dict[str, str]:
-    """All that the converted model depends on; precision and threads are chosen later, when it is compiled."""
-    folder = Path(espnet_ros.model.__file__).parent
-    code = hashlib.sha256(b"".join((folder / name).read_bytes() for name in _GRAPH_SOURCES)).hexdigest()
-    checkpoint = spec.checkpoint
-    return {
-        "backend": "openvino",
-        "version": openvino.__version__,
-        "code": code,
-        "weights": checkpoint.sha256,
-        "network": checkpoint.network,
-        "alpha": str(checkpoint.alpha),
-        "classes": str(len(spec.class_table)),
-        "input_size": str(spec.input_size),
-        "normalisation": f"{checkpoint.mean_bgr} {checkpoint.std_bgr} {checkpoint.divisor}",
-    }
+    def _convert(self, precision: str) -> str:
+        spec = self.spec
+        key = engine_key(spec, self.backend, openvino.__version__, precision, cpu_device())
+        if precision == "int8":
+            key["calibration"] = spec.calibration
+        entry = EngineCache(spec.cache).find_or_build(key, lambda folder: export_in_child(spec, precision, folder))
+        if precision == "int8":
+            verdict = read_verdict(entry)
+            if verdict.refusal:
+                raise EngineError(f"precision 'int8': {verdict.refusal}")
+            _logger.info("int8: %s", verdict)
+        return str(entry / MODEL_FILE)

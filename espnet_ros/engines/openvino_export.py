@@ -1,69 +1,84 @@
-"""Converts a checkpoint to an OpenVINO model, in a process of its own.
-
-Conversion needs torch, which takes seconds to import and hundreds of megabytes. A node that converts in a child
-process stays small, and the child runs at low priority, so that the stream of images keeps its rate.
-"""
+"""Converts a checkpoint to an OpenVINO model, in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Dict, List
 from xml.etree import ElementTree
 
-from espnet_ros.errors import EngineError, WeightsError
-from espnet_ros.model.checkpoint import Checkpoint
-from espnet_ros.types import ImageSize
+import numpy as np
+
+from espnet_ros.engines.agreement import measure_agreement
+from espnet_ros.engines.base import EngineSpec
+from espnet_ros.engines.calibration import calibration_images
+from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
+from espnet_ros.engines.verdict import Verdict
 
 MODEL_FILE = "model.xml"
-_NICENESS = 10
+INT8_LIMIT = 0.99
+"""Share of a sample's labels that int8 must leave as they are. It is the choice of ``auto``, which promises that."""
+_SAMPLE = 12
+"""Images that int8 is made with: half of them give the ranges, the others are compared with torch."""
 
 
-def export_in_child(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
-    """Write ``model.xml`` and ``model.bin`` into ``folder``, from a child process of low priority.
+def export_in_child(spec: EngineSpec, precision: str, folder: Path) -> None:
+    """Write ``model.xml`` and ``model.bin`` into ``folder``, and for int8 its verdict, from a child process.
 
     Raises:
         WeightsError: the weights do not fit the network.
+        DatasetError: the calibration images cannot be used.
         EngineError: the conversion failed; the message holds what the child said last.
     """
-    request = json.dumps({"checkpoint": checkpoint.__dict__, "size": size, "folder": str(folder)}, default=str)
-    # the caller's module search path goes along: it may not come from the environment
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    child = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=request,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if child.returncode == 0:
-        return
-    last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-    prefix = f"{WeightsError.__name__}: "
-    if last.startswith(prefix):
-        raise WeightsError(last[len(prefix) :])
-    raise EngineError(f"OpenVINO conversion of '{checkpoint.name}' at {size} failed ({child.returncode}): {last}")
+    convert_in_child(__name__, "OpenVINO", ConversionRequest(spec, precision, folder))
 
 
-def export(checkpoint: Checkpoint, size: ImageSize, folder: Path) -> None:
+def export(request: ConversionRequest) -> None:
     """The conversion itself: (1, h, w, 3) float32 BGR to (1, h, w) uint8 labels and confidence."""
     import openvino
     import torch
 
     from espnet_ros.model.channels_last_graph import ChannelsLastGraph
+    from espnet_ros.model.int8 import quantise
     from espnet_ros.model.loading import load_network
 
-    graph = ChannelsLastGraph(load_network(checkpoint), checkpoint, size).eval()
-    example = torch.zeros(1, *size, 3)
+    spec = request.spec
+    network = load_network(spec.checkpoint)
+    graph = ChannelsLastGraph(network, spec.checkpoint, spec.input_size).eval()
+    images = calibration_images(spec, _SAMPLE) if request.precision == "int8" else []
+    if images:
+        quantise(graph.network, graph, (torch.from_numpy(image[None]).float() for image in images[::2]))
+    example = torch.zeros(1, *spec.input_size, 3)
     with torch.no_grad():
-        model = openvino.convert_model(graph, example_input=(example,), input=[1, size.height, size.width, 3])
-    openvino.save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
-    keep_stem_in_fp32(folder / MODEL_FILE)
+        model = openvino.convert_model(graph, example_input=(example,), input=list(example.shape))
+    path = request.folder / MODEL_FILE
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+    keep_stem_in_fp32(path)
+    if images:
+        _judge(spec, network, path, images[1::2] or images).write(request.folder)
+
+
+def _judge(spec: EngineSpec, network: Any, path: Path, images: List[np.ndarray]) -> Verdict:
+    """Compare the labels of the model in a file with those of torch."""
+    import torch
+
+    from espnet_ros.engines.openvino_model import compile_variant, openvino_core
+    from espnet_ros.model.graph import SegmentationGraph
+
+    core = openvino_core()
+    reference = SegmentationGraph(network, spec.checkpoint).eval()
+    variant = compile_variant(core, core.read_model(str(path)), "uint8", False, "auto", spec.threads)
+
+    def label(image: np.ndarray) -> np.ndarray:
+        variant.infer([image[np.newaxis]])
+        return np.asarray(variant.get_output_tensor(0).data[0])
+
+    def expect(image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(reference(torch.from_numpy(image[np.newaxis]))[0][0].numpy())
+
+    return Verdict("int8", measure_agreement(label, expect, images), len(images), INT8_LIMIT)
 
 
 def keep_stem_in_fp32(path: Path) -> None:
@@ -97,28 +112,5 @@ def _mark_precise(layer: ElementTree.Element) -> None:
     ElementTree.SubElement(runtime_info, "attribute", name="precise", version="0")
 
 
-def _checkpoint_from_json(values: Dict[str, Any]) -> Checkpoint:
-    return Checkpoint(
-        **{
-            **values,
-            "mean_bgr": tuple(values["mean_bgr"]),
-            "std_bgr": tuple(values["std_bgr"]),
-            "input_size": ImageSize(*values["input_size"]),
-            "path": Path(values["path"]),
-        }
-    )
-
-
-def _main() -> int:
-    os.nice(_NICENESS)
-    request = json.load(sys.stdin)
-    try:
-        export(_checkpoint_from_json(request["checkpoint"]), ImageSize(*request["size"]), Path(request["folder"]))
-    except WeightsError as error:
-        sys.stderr.write(f"{WeightsError.__name__}: {error}\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(serve_conversion(export))

@@ -16,7 +16,7 @@ from espnet_ros.engines.resolve import resolve_spec
 pytestmark = pytest.mark.ros
 
 FIRST_ANSWER = 3.0  # s after activate
-MEMORY = 400e6  # bytes resident, of which the shared-memory segment of Fast DDS is 67e6 (config/fastdds_large_images.xml)
+MEMORY = 400e6  # bytes resident, with the 67e6 of Fast DDS's segment (config/fastdds_large_images.xml)
 IMAGES = 20
 SMALL, LARGE = (360, 480), (512, 1024)
 

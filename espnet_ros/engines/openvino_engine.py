@@ -93,7 +93,8 @@ class OpenVinoEngine:
         key = engine_key(spec, self.backend, openvino.__version__, precision, cpu_device())
         if precision == "int8":
             key["calibration"] = spec.calibration
-        entry = EngineCache(spec.cache).find_or_build(key, lambda folder: export_in_child(spec, precision, folder))
+        cache, name = EngineCache(spec.cache), spec.checkpoint.name
+        entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         if precision == "int8":
             verdict = read_verdict(entry)
             if verdict.refusal:

@@ -21,14 +21,19 @@ def samples(cityscapes_samples):
 @pytest.mark.parametrize("alpha", [3, 8])
 @pytest.mark.parametrize(
     ("backend", "precision", "share"),
-    [("torch", "fp32", 0.9999), ("openvino", "fp32", 0.9999), ("openvino", "bf16", 0.985)],
+    [
+        ("torch", "fp32", 0.9999),
+        ("openvino", "fp32", 0.9999),
+        ("openvino", "bf16", 0.993),
+        ("openvino", "int8", 0.99),
+    ],
 )
 def test_labels_agree_with_the_published_pipeline(
-    samples, published_weights, engine_cache, network, alpha, backend, precision, share
+    samples, cityscapes_samples, published_weights, engine_cache, network, alpha, backend, precision, share
 ):
     config = NodeConfig(
         network=network, alpha=alpha, weights="cityscapes", backend=backend, precision=precision,
-        weights_dir=str(published_weights), engine_cache=engine_cache,
+        weights_dir=str(published_weights), engine_cache=engine_cache, calibration=str(cityscapes_samples),
     )  # fmt: skip
     spec = resolve_spec(config)
     try:

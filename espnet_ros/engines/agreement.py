@@ -1,4 +1,4 @@
-"""Whether an engine says what torch says: labels compared on a sample of images, refused below a limit."""
+"""Whether an engine says what torch says: labels compared on a sample of images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from espnet_ros.errors import EngineError
 
 LIMITS: Dict[str, float] = {"fp32": 0.99, "fp16": 0.99, "int8": 0.97}
-"""Share of a sample's pixels that must have torch's label, by precision.
+"""Share of a sample's pixels that must have torch's label, by the precision of a TensorRT engine.
 
-Those of fp16 and int8 are what this project asks of a TensorRT engine. fp32 is held to that of fp16, since GPUs from
+Those of fp16 and int8 are what this project asks of one. fp32 is held to that of fp16, since GPUs from
 Ampere on multiply in TF32, whose mantissa is as short as that of fp16.
 """
 
@@ -33,14 +33,3 @@ def measure_agreement(found: Labeller, expected: Labeller, images: Sequence[np.n
         equal += int(np.count_nonzero(labels == expected(image)))
         pixels += labels.size
     return equal / pixels
-
-
-def explain_disagreement(share: float, precision: str) -> str:
-    """Why an engine with this agreement is refused; "" where it is not."""
-    limit = LIMITS[precision]
-    if share >= limit:
-        return ""
-    return (
-        f"in {precision} only {100 * share:.2f} % of a sample's pixels have the label that torch gives them; "
-        f"at least {100 * limit:g} % must"
-    )

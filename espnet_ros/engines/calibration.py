@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Iterator, List
@@ -38,6 +40,26 @@ def calibration_images(spec: EngineSpec, count: int) -> List[np.ndarray]:
     if spec.calibration:
         return [_fit(image, spec.input_size) for image in _spread(_open(Path(spec.calibration).expanduser()), count)]
     return list(islice(_streets(spec.input_size, count), count))
+
+
+def describe_images(calibration: str) -> str:
+    """Which images these are, for the key of a cached engine; none of them is read, which would take too long.
+
+    Args:
+        calibration: as in ``EngineSpec``.
+
+    Returns:
+        Another text where the folder has other files, or files of other sizes or times.
+    """
+    if not calibration:
+        return "synthetic street"
+    path = Path(calibration).expanduser()
+    facts: List[str] = []
+    with suppress(OSError):  # who reads them says what is wrong with them
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            status = file.stat()
+            facts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
+    return f"{path} {hashlib.sha256(' '.join(facts).encode()).hexdigest()[:16]}"
 
 
 def _open(path: Path) -> FrameSource:

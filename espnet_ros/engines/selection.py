@@ -100,7 +100,9 @@ def _refusal(requested: str, failures: List[str]) -> str:
 
 
 def _build_tensorrt(spec: EngineSpec, candidate: Candidate) -> Engine:
-    raise EngineError("backend 'tensorrt' is not there yet")
+    from espnet_ros.engines.tensorrt.engine import TensorRtEngine
+
+    return TensorRtEngine(spec, candidate.reason)
 
 
 def _build_onnxruntime(spec: EngineSpec, candidate: Candidate) -> Engine:

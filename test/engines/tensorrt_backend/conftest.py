@@ -1,0 +1,111 @@
+"""The border to ``tensorrt`` and ``torch2trt``: the real modules where they and a GPU are here, else stand-ins.
+
+The stand-ins are put on the module search path, which the process that builds inherits. They go with the test that
+needs them, so that no other test finds a ``tensorrt``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import cv2
+import pytest
+from tensorrt_border import IS_REAL, STANDIN, XAVIER, Border, forget_modules
+
+from espnet_ros.engines import EngineSpec
+
+
+@pytest.fixture(scope="session")
+def cuda_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like CUDA's, with the stand-in for its runtime library."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (cc or gcc) for the stand-in of the CUDA runtime")
+    library = tmp_path_factory.mktemp("cuda") / "lib64" / "libcudart.so"
+    library.parent.mkdir()
+    source = str(STANDIN / "cudart.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(library), source], check=True)
+    return library.parents[1]
+
+
+@pytest.fixture
+def border(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Border]:
+    """What is told to it changes nothing where the real modules are."""
+    if IS_REAL:
+        yield Border(monkeypatch)
+        return
+    forget_modules()
+    monkeypatch.setenv("CUDA_HOME", str(request.getfixturevalue("cuda_home")))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the networks are too small for more
+    monkeypatch.syspath_prepend(str(STANDIN))
+    told = Border(monkeypatch)
+    told.gpu(XAVIER)
+    told.version("8.2.1.8")
+    yield told
+    forget_modules()
+
+
+@pytest.fixture(scope="session")
+def street_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with twelve images of the synthetic street, 96x128."""
+    from espnet_ros.synthetic import SyntheticStreet, default_camera
+    from espnet_ros.types import ImageSize
+
+    folder = tmp_path_factory.mktemp("street")
+    for frame in SyntheticStreet(3, 12, rate=1.0, camera=default_camera(ImageSize(96, 128))):
+        cv2.imwrite(str(folder / f"{frame.name}.png"), frame.image)
+    return folder
+
+
+@pytest.fixture
+def spec(untrained_checkpoint: Any, street_images: Path, engine_cache: str) -> EngineSpec:
+    """ESPNet without training, for 48x64, in the cache that all tests share."""
+    return EngineSpec(
+        checkpoint=untrained_checkpoint,
+        class_table=untrained_checkpoint.load_class_table(),
+        input_size=untrained_checkpoint.input_size,
+        backend="tensorrt",
+        precision="fp16",
+        cache=engine_cache,
+        calibration=str(street_images),
+    )
+
+
+@pytest.fixture
+def fresh(spec: EngineSpec, tmp_path: Path) -> EngineSpec:
+    """The same with an empty cache."""
+    return replace(spec, cache=str(tmp_path / "engines"))
+
+
+@pytest.fixture
+def build_here(border: Border, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
+    """Builds in this process, which has torch already; ``faults`` are told to the stand-ins first."""
+
+    def build_in_process(spec: EngineSpec, *faults: str) -> Path:
+        border.faults("torch_without_cuda", *faults)  # torch shall be as it was when the test is over
+        if not IS_REAL:
+            importlib.import_module("torch2trt")
+            _let_torch_take_the_cpu(monkeypatch)
+        from espnet_ros.engines.tensorrt.build import build
+        from espnet_ros.engines.tensorrt.build_process import BuildRequest
+        from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
+        from espnet_ros.engines.tensorrt.device import find_gpu
+
+        build(BuildRequest(spec, spec.precision, find_gpu(CudaRuntime()), tmp_path))
+        return tmp_path
+
+    return build_in_process
+
+
+def _let_torch_take_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.nn.Module, "cuda", lambda module: module)
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)

@@ -21,6 +21,7 @@ IMAGES = 20
 SMALL, LARGE = (360, 480), (512, 1024)
 
 
+@pytest.mark.timeout(900)  # where the engine is not built yet, this one builds it
 @pytest.mark.parametrize(
     ("input_size", "image_sizes", "outputs"),
     [

@@ -41,6 +41,6 @@ def generate_launch_description() -> LaunchDescription:
     """Arguments; the node and rviz, with the transport profile for large images; the player."""
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "espnet.launch.py")),
-        launch_arguments=[("use_sim_time", "true"), ("autostart", "true")],
+        launch_arguments=[("use_sim_time", "true"), ("autostart", "true"), ("build_only", "false")],
     )
     return LaunchDescription([*ARGUMENTS, node, OpaqueFunction(function=play_bag)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Optional
 
@@ -12,6 +13,8 @@ from espnet_ros.errors import EngineError
 
 LATENCY_VARIABLE = "ESPNET_FAKE_LATENCY"
 """Environment variable: seconds that a fake engine takes for an image."""
+FAIL_AFTER_VARIABLE = "ESPNET_FAKE_FAIL_AFTER"
+"""Environment variable: number of images after which a fake engine fails; unset or empty: it never does."""
 
 
 class FakeEngine:
@@ -20,7 +23,7 @@ class FakeEngine:
     Args:
         spec: its class table gives the number of labels.
         latency: seconds that each call takes at least.
-        fail_after: number of images after which every call fails; None never.
+        fail_after: number of images after which every call fails; None for what the environment says.
         reason: why this backend was chosen.
     """
 
@@ -34,7 +37,8 @@ class FakeEngine:
         self.spec = spec
         self.reason = reason
         self._latency = latency
-        self._left = fail_after
+        in_environment = os.environ.get(FAIL_AFTER_VARIABLE, "")
+        self._left = int(in_environment) if fail_after is None and in_environment else fail_after
 
     def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
         """Label by brightness: class ``floor(mean(b, g, r) * classes / 256)``, confidence 255 minus the spread."""

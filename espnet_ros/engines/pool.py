@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import Callable, Container, Generic, Hashable, List, Optional, Tuple, TypeVar
 
 from espnet_ros.engines.base import Engine
 
 Key = TypeVar("Key", bound=Hashable)
-
-_MEMORY_INFO = Path("/proc/meminfo")
 
 
 class EnginePool(Generic[Key]):
@@ -53,15 +50,3 @@ class EnginePool(Generic[Key]):
         """Hand out every engine that has none of these keys."""
         with self._lock:
             return [self._engines.pop(key) for key in list(self._engines) if key not in keys]
-
-
-def available_memory() -> float:
-    """MiB that programs can still get without swapping, by ``MemAvailable``; infinity where the system does not say."""
-    try:
-        lines = _MEMORY_INFO.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return float("inf")
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) / 1024
-    return float("inf")

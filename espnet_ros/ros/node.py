@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import Engine
+from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import EspnetError, ParameterError
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros import parameters
@@ -306,6 +307,7 @@ def main(args: Optional[List[str]] = None) -> int:
     Returns:
         Exit code: 0 after a signal, 1 when a parameter given at start breaks its rule.
     """
+    share_free_memory()
     stop = StopRequest()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:

@@ -8,7 +8,8 @@ from typing import Callable, List, Optional, Set
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.base import Engine
-from espnet_ros.engines.pool import EnginePool, available_memory
+from espnet_ros.engines.memory import available_memory, return_free_memory
+from espnet_ros.engines.pool import EnginePool
 from espnet_ros.engines.priority import low_priority
 from espnet_ros.errors import EngineError, EspnetError
 from espnet_ros.ros.engine_wish import EngineKey, EngineWish
@@ -73,17 +74,15 @@ class ReadyEngines:
             Whether there may be more to do.
         """
         if segmenter is None or in_use is None or config is None:
-            for engine in self._take_unneeded([]):
-                engine.close()
+            _free(self._take_unneeded([]), None)
             return False
         wanted = in_use.siblings() if config.keep_alphas_ready else []
-        for engine in self._take_unneeded(wanted):
-            segmenter.retire(engine)
+        _free(self._take_unneeded(wanted), segmenter)
         if available_memory() < config.ready_min_memory:
             oldest = self._pool.take_oldest()
             if oldest is None:
                 return False
-            segmenter.retire(oldest)
+            _free([oldest], segmenter)
             self._changed()
             return True
         return any(self._make_ready(wish, segmenter) for wish in wanted)
@@ -110,6 +109,18 @@ class ReadyEngines:
             _logger.warning("alpha %s is not kept ready: %s", wish.config.alpha, error)
         self._changed()
         return True
+
+
+def _free(engines: List[Engine], segmenter: Optional[Segmenter]) -> None:
+    """Free engines, which one may still have an image under way in, and empty the list."""
+    if not engines:
+        return
+    while engines:
+        if segmenter is None:
+            engines.pop().close()
+        else:
+            segmenter.retire(engines.pop())
+    return_free_memory()
 
 
 def _warm_up(engine: Engine, segmenter: Segmenter) -> Engine:

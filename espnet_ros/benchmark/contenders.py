@@ -18,7 +18,15 @@ Pipeline = Callable[[np.ndarray], np.ndarray]
 REFERENCE = "published"
 USUAL_WAYS = (REFERENCE, "torch.compile", "onnxruntime", "openvino")
 """The published pipeline, and what runs its network faster without any change to it."""
-OUR_ENGINES = ("torch/auto", "onnxruntime/auto", "openvino/fp32", "openvino/auto", "tensorrt/auto")
+OUR_ENGINES = (
+    "torch/auto",
+    "onnxruntime/fp32",
+    "openvino/fp32",
+    "openvino/bf16",
+    "openvino/int8",
+    "openvino/auto",
+    "tensorrt/auto",
+)
 """``backend/precision``."""
 
 _TITLES: Dict[str, str] = {
@@ -90,7 +98,10 @@ def _start_engine(name: str, spec: EngineSpec) -> Contender:
     def run(image: np.ndarray) -> np.ndarray:
         return engine.infer(np.ascontiguousarray(resize_pixels(image, spec.input_size))).labels
 
-    return Contender(name, True, f"espnet_ros, {engine.backend} {engine.precision}", run, engine.close)
+    title = f"espnet_ros, {backend} {precision}"
+    if "auto" in (backend, precision):
+        title += f" ({engine.backend} {engine.precision})"
+    return Contender(name, True, title, run, engine.close)
 
 
 def _start_usual(name: str, spec: EngineSpec) -> Contender:

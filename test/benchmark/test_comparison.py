@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -63,6 +65,9 @@ def test_our_engine_gives_labels_at_the_networks_size_too(spec, color_image):
     contender = start_contender("torch/fp32", spec, image)
     assert contender.is_ours and contender.title == "espnet_ros, torch fp32"
     assert contender.run(image).shape == SIZE
+    assert start_contender("torch/auto", replace(spec, precision="int8"), image).title.startswith(
+        "espnet_ros, torch auto (torch fp"
+    )
 
 
 def test_what_cannot_run_is_listed_with_its_reason(spec, color_image, monkeypatch):

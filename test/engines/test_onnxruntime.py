@@ -10,23 +10,23 @@ import onnx
 import pytest
 
 from espnet_ros.engines import EngineSpec, build_engine, onnxruntime_engine
-from espnet_ros.engines.conversion_child import convert_in_child
+from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child
 from espnet_ros.engines.onnx_export import LABELS, PIXELS, export_in_child, model_file
 from espnet_ros.errors import EngineError
 from espnet_ros.types import ImageSize
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spec(untrained_checkpoint, engine_cache):
     table = untrained_checkpoint.load_class_table()
     return EngineSpec(untrained_checkpoint, table, ImageSize(48, 64), "onnxruntime", cache=engine_cache)
 
 
 @pytest.fixture(scope="module")
-def models(untrained_checkpoint, tmp_path_factory):
+def models(spec, tmp_path_factory):
     """Folder of the four models for 48x64."""
     folder = tmp_path_factory.mktemp("onnx")
-    export_in_child(untrained_checkpoint, ImageSize(48, 64), folder)
+    export_in_child(spec, folder)
     return folder
 
 
@@ -68,7 +68,7 @@ def test_between_two_images_the_processor_rests(spec, color_image):
 
 
 def test_a_model_that_cannot_be_read_is_refused_when_the_engine_is_built(spec, monkeypatch, tmp_path):
-    def write_nonsense(_checkpoint, _size, folder):
+    def write_nonsense(_spec, folder):
         (folder / model_file("uint8", False)).write_bytes(b"no model")
 
     monkeypatch.setattr(onnxruntime_engine, "export_in_child", write_nonsense)
@@ -76,10 +76,10 @@ def test_a_model_that_cannot_be_read_is_refused_when_the_engine_is_built(spec, m
         build_engine(replace(spec, cache=str(tmp_path)))
 
 
-def test_a_conversion_that_breaks_off_says_what_it_said_last(untrained_checkpoint, tmp_path):
+def test_a_conversion_that_breaks_off_says_what_it_said_last(spec, tmp_path):
     reason = r"ONNX conversion of 'untrained.pth' at 48x64 failed \(1\): .*No module named espnet_ros.engines.nowhere"
     with pytest.raises(EngineError, match=reason):
-        convert_in_child("espnet_ros.engines.nowhere", "ONNX", untrained_checkpoint, ImageSize(48, 64), tmp_path)
+        convert_in_child("espnet_ros.engines.nowhere", "ONNX", ConversionRequest(spec, "fp32", tmp_path))
 
 
 _START = """

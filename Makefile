@@ -32,8 +32,9 @@ format: setup ## rewrite the layout of the code
 	@$(IN_ENV) ruff check --fix $(PYTHON_FILES)
 	@$(IN_ENV) ruff format $(PYTHON_FILES)
 
-bench: setup ## our engines beside the published pipeline, for alpha 3, 5, 8
-	@$(IN_ENV) espnet_ros benchmark $(if $(IMAGES),--images "$(IMAGES)")
+bench: setup ## our engines beside the published pipeline and the usual runtimes; IMAGES=, SIZES=, ALPHAS=, JSON=, PLOT=
+	@$(IN_ENV) espnet_ros benchmark $(if $(IMAGES),--images "$(IMAGES)") $(if $(SIZES),--sizes $(SIZES)) \
+	  $(if $(ALPHAS),--alpha $(ALPHAS)) $(if $(JSON),--json "$(JSON)") $(if $(PLOT),--plot "$(PLOT)")
 
 clean: ## remove what setup made
 	rm -rf .venv build install log demo_output

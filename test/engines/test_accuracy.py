@@ -23,6 +23,7 @@ def samples(cityscapes_samples):
     ("backend", "precision", "share"),
     [
         ("torch", "fp32", 0.9999),
+        ("onnxruntime", "fp32", 0.9999),
         ("openvino", "fp32", 0.9999),
         ("openvino", "bf16", 0.993),
         ("openvino", "int8", 0.99),

@@ -73,7 +73,7 @@ def convert_in_child(module: str, product: str, request: ConversionRequest) -> N
 
 def serve_conversion(convert: Callable[[ConversionRequest], None]) -> int:
     """The child's side: convert what stdin asks for. Returns the exit code."""
-    os.nice(_NICENESS)
+    os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))  # the caller's priority may be low already
     request = pickle.load(sys.stdin.buffer)
     try:
         convert(request)

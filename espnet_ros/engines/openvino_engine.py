@@ -11,6 +11,7 @@ import openvino
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import cpu_device, engine_key
+from espnet_ros.engines.calibration import describe_images
 from espnet_ros.engines.openvino_export import MODEL_FILE, export_in_child
 from espnet_ros.engines.openvino_model import compile_variant, openvino_core
 from espnet_ros.engines.verdict import read_verdict
@@ -92,7 +93,7 @@ class OpenVinoEngine:
         spec = self.spec
         key = engine_key(spec, self.backend, openvino.__version__, precision, cpu_device())
         if precision == "int8":
-            key["calibration"] = spec.calibration
+            key["calibration"] = describe_images(spec.calibration)
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         if precision == "int8":

@@ -28,6 +28,7 @@ from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_stat
 from espnet_ros.ros.engine_control import EngineControl, EngineReport, explain
 from espnet_ros.ros.image_troubles import ImageTroubles
 from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
+from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS, ImagePublishers, LabelInfoPublisher
 from espnet_ros.ros.worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageWorker, Tally
 from espnet_ros.segmenter import engine_summary
@@ -310,6 +311,7 @@ def main(args: Optional[List[str]] = None) -> int:
     share_free_memory()
     stop = StopRequest()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    show_core_logs(rclpy.logging.get_logger("espnet"))
     try:
         node = EspnetNode()
     except ParameterError as error:

@@ -25,8 +25,8 @@ def test_default_yaml_has_every_parameter_with_its_default():
 
 
 SHARE_A_COMMENT = {
-    "input_width", "tensorrt_log_level", "ground_height", "camera_y", "camera_z", "camera_roll", "camera_pitch", "camera_yaw",
-    "costmap_height", "costmap_resolution", "costmap_max_range", "costmap_miss",
+    "input_width", "tensorrt_log_level", "ground_height", "camera_y", "camera_z", "camera_roll", "camera_pitch",
+    "camera_yaw", "costmap_height", "costmap_resolution", "costmap_max_range", "costmap_miss",
 }  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def _end_with_parent() -> None:
 
 
 def _main() -> int:
-    os.nice(_NICENESS)
+    os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))
     request = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
     logging.basicConfig(handlers=[_TellingHandler()], level=logging.WARNING)

@@ -17,8 +17,7 @@ def samples(cityscapes_samples):
     return [cv2.imread(str(path)) for path in sorted(cityscapes_samples.glob("*.png"))]
 
 
-@pytest.mark.parametrize("network", ["espnet", "espnet_c"])
-@pytest.mark.parametrize("alpha", [3, 8])
+@pytest.mark.parametrize(("network", "alpha"), [("espnet", 3), ("espnet", 8), ("espnet_c", 8)])
 @pytest.mark.parametrize(
     ("backend", "precision", "share"),
     [

@@ -25,6 +25,7 @@ from espnet_ros.msg import EngineStatus
 
 TIMEOUT = 60.0
 """Seconds until something counts as never happening, on a machine that may be busy."""
+_ASKED_AGAIN_AFTER = 3.0  # s
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERA = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -217,9 +218,18 @@ class Robot:
             self._clients[key] = self.node.create_client(service_type, f"{self.target}/{name}")
         client = self._clients[key]
         wait_until(client.service_is_ready, f"service {name}")
-        future = client.call_async(request)
-        wait_until(future.done, f"an answer of {name}")
-        return future.result()
+        # A busy server may not have discovered the reader of its answers yet, which are then lost. All requests but a
+        # transition mean the same when they come twice.
+        patience = TIMEOUT if service_type is ChangeState else _ASKED_AGAIN_AFTER
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            future = client.call_async(request)
+            asked = time.monotonic()
+            while time.monotonic() < min(deadline, asked + patience):
+                if future.done():
+                    return future.result()
+                time.sleep(0.005)
+            assert time.monotonic() < deadline, f"not within {TIMEOUT} s: an answer of {name}"
 
     def set(self, **values):
         """Set parameters one by one; returns the reason of the first refusal, or ""."""

@@ -137,12 +137,13 @@ config = NodeConfig(
 control.build_first(config)
 image = np.zeros((48, 64, 3), np.uint8)
 control.segment(image, "bgr", False)
-usual, threads = priority_of(0), len(list_threads())
+usual, threads = priority_of(0), set(list_threads())
 control.apply(config.changed({"backend": sys.argv[1]}))
 control.join(200)
 control.segment(image, "bgr", False)
-found = [priority_of(thread) for thread in list_threads()]
-print(json.dumps([control.engine.backend, len(found) - threads, sorted(set(found)), [usual]]))
+born = set(list_threads()) - threads
+found = {priority_of(thread) for thread in list_threads()}
+print(json.dumps([control.engine.backend, len(born), sorted(found), [usual]]))
 """
 
 

@@ -28,6 +28,11 @@ setup(
         "tqdm",
         "typing-extensions",
     ],
-    extras_require={"openvino": ["openvino"], "onnxruntime": ["onnxruntime", "onnx"], "torch": ["torch"]},
+    extras_require={
+        "native": ["llvmlite"],
+        "openvino": ["openvino"],
+        "onnxruntime": ["onnxruntime", "onnx"],
+        "torch": ["torch"],
+    },
     entry_points={"console_scripts": ["espnet_ros = espnet_ros.cli:main", "espnet_node = espnet_ros.ros.node:main"]},
 )

@@ -78,9 +78,9 @@ class NodeConfig:
     )
     backend: str = _parameter(
         "auto",
-        "Inference engine: auto (the fastest that works here), tensorrt, onnxruntime, openvino, torch, or fake (bands, "
-        "for tests).",
-        choices=("auto", "tensorrt", "onnxruntime", "openvino", "torch", "fake"),
+        "Inference engine: auto (the fastest that works here), tensorrt, native (machine code of our own), openvino, "
+        "onnxruntime, torch, or fake (bands, for tests).",
+        choices=("auto", "tensorrt", "native", "openvino", "onnxruntime", "torch", "fake"),
         live=True,
     )
     precision: str = _parameter(

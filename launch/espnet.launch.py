@@ -42,7 +42,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "backend",
         default_value=FROM_PARAMS_FILE,
-        choices=[FROM_PARAMS_FILE, "auto", "tensorrt", "onnxruntime", "openvino", "torch", "fake"],
+        choices=[FROM_PARAMS_FILE, "auto", "tensorrt", "native", "openvino", "onnxruntime", "torch", "fake"],
         description="Inference engine; empty: as in params_file.",
     ),
     DeclareLaunchArgument(

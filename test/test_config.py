@@ -16,7 +16,11 @@ def test_defaults_pass_their_own_rules():
         ("alpha", 4, "alpha must be one of 3, 5, 8, is 4"),
         ("alpha", 3.0, "alpha must be of type int, is 3.0 (float)"),
         ("alpha", True, "alpha must be of type int, is True (bool)"),
-        ("backend", "tpu", "backend must be one of auto, tensorrt, onnxruntime, openvino, torch, fake, is 'tpu'"),
+        (
+            "backend",
+            "tpu",
+            "backend must be one of auto, tensorrt, native, openvino, onnxruntime, torch, fake, is 'tpu'",
+        ),
         ("input_height", 100, "input_height must be a multiple of 8 pixel, is 100"),
         ("input_width", -8, "input_width must be at least 0 pixel, is -8"),
         ("max_rate", 2000.0, "max_rate must be at most 1000.0 Hz, is 2000.0"),

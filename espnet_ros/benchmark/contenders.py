@@ -19,6 +19,10 @@ REFERENCE = "published"
 USUAL_WAYS = (REFERENCE, "torch.compile", "onnxruntime", "openvino")
 """The published pipeline, and what runs its network faster without any change to it."""
 OUR_ENGINES = (
+    "native/fp32",
+    "native/bf16",
+    "native/int8",
+    "native/auto",
     "torch/auto",
     "onnxruntime/fp32",
     "openvino/fp32",

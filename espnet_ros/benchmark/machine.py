@@ -16,6 +16,7 @@ _LIBRARIES = (
     "opencv-python",
     "opencv-python-headless",
     "torch",
+    "llvmlite",
     "openvino",
     "onnxruntime",
     "onnxruntime-gpu",

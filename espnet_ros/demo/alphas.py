@@ -14,7 +14,7 @@ ALL_ALPHAS: Tuple[int, ...] = tuple(sorted(rule_of("alpha").choices, reverse=Tru
 SECONDS_EACH = 2.0
 """What each alpha gets of a drive at least, where nobody named them: time for a switch, and for some answers."""
 
-_CACHED_BACKENDS = ("openvino",)
+_CACHED_BACKENDS = ("native", "openvino")
 
 
 def parse_alphas(text: str) -> Tuple[int, ...]:

@@ -22,7 +22,7 @@ class EngineSpec:
         checkpoint: the weights, located.
         class_table: classes of the labels.
         input_size: size the engine takes.
-        backend: ``auto``, ``tensorrt``, ``onnxruntime``, ``openvino``, ``torch`` or ``fake``.
+        backend: ``auto``, ``tensorrt``, ``native``, ``openvino``, ``onnxruntime``, ``torch`` or ``fake``.
         precision: ``auto``, ``fp32``, ``fp16``, ``bf16`` or ``int8``; each backend offers some of them.
         threads: CPU threads; 0: all cores.
         cache: folder of built engines; "" for the default.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Mapping
+from typing import Dict, FrozenSet, List, Mapping, Tuple
 
 from espnet_ros.engines.base import EngineSpec
 
@@ -65,6 +65,11 @@ def cpu_device() -> str:
     return describe_cpu(_read(_CPU_FACTS), _read(_BOARD_NAME), platform.machine())
 
 
+def cpu_flags() -> Tuple[str, ...]:
+    """Those of the vector instructions of this machine's CPU, as /proc/cpuinfo has them."""
+    return tuple(cpu_device().partition(";")[2].split())
+
+
 def describe_cpu(facts: str, board: str, machine: str) -> str:
     """``cpu_device`` of a machine.
 
@@ -94,7 +99,7 @@ def _vector_flags(core: Mapping[str, str]) -> FrozenSet[str]:
 
 def _sum_of_sources(backend: str) -> str:
     """SHA-256 of the code that decides what is in an entry, so that another release builds its own."""
-    patterns = (*_SHARED_SOURCES, f"engines/{backend}*.py")
+    patterns = (*_SHARED_SOURCES, f"engines/{backend}*.py", f"engines/{backend}/*.py")
     sources = sorted({path for pattern in patterns for path in _PACKAGE.glob(pattern)})
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 

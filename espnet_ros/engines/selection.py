@@ -39,7 +39,8 @@ def list_candidates(requested: str) -> List[Candidate]:
     return [
         Candidate("tensorrt", f"auto: {gpu}", no_gpu or _why_not("tensorrt")),
         Candidate("torch", f"auto: {gpu}", no_gpu or _why_not("torch"), "cuda"),
-        Candidate("openvino", "auto: the fastest on a CPU", _why_not("openvino")),
+        Candidate("native", "auto: the fastest on a CPU", _why_not("native")),
+        Candidate("openvino", "auto: fast on any CPU", _why_not("openvino")),
         Candidate("onnxruntime", "auto: runs on any CPU", _why_not("onnxruntime")),
         Candidate("torch", "auto: runs anywhere", _why_not("torch"), "cpu"),
     ]
@@ -117,6 +118,12 @@ def _build_torch(spec: EngineSpec, candidate: Candidate) -> Engine:
     return TorchEngine(spec, candidate.reason, candidate.device)
 
 
+def _build_native(spec: EngineSpec, candidate: Candidate) -> Engine:
+    from espnet_ros.engines.native.engine import NativeEngine
+
+    return NativeEngine(spec, candidate.reason)
+
+
 def _build_openvino(spec: EngineSpec, candidate: Candidate) -> Engine:
     from espnet_ros.engines.openvino_engine import OpenVinoEngine
 
@@ -127,9 +134,12 @@ def _build_fake(spec: EngineSpec, _candidate: Candidate) -> Engine:
     return FakeEngine(spec, latency=float(os.environ.get(LATENCY_VARIABLE, "0")))
 
 
+_MODULES = {"native": "llvmlite"}
+"""What a backend needs, where that is not a module of its name."""
 _BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
     "tensorrt": _build_tensorrt,
     "onnxruntime": _build_onnxruntime,
+    "native": _build_native,
     "openvino": _build_openvino,
     "torch": _build_torch,
     "fake": _build_fake,
@@ -137,9 +147,10 @@ _BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
 
 
 def _why_not(backend: str) -> str:
-    if backend == "fake" or _is_installed(backend):
+    module = _MODULES.get(backend, backend)
+    if backend == "fake" or _is_installed(module):
         return ""
-    return f"Python module '{backend}' is not installed"
+    return f"Python module '{module}' is not installed"
 
 
 def _is_installed(module: str) -> bool:

@@ -23,6 +23,9 @@ def samples(cityscapes_samples):
     [
         ("torch", "fp32", 0.9999),
         ("onnxruntime", "fp32", 0.9999),
+        ("native", "fp32", 0.9999),
+        ("native", "bf16", 0.993),
+        ("native", "int8", 0.99),
         ("openvino", "fp32", 0.9999),
         ("openvino", "bf16", 0.993),
         ("openvino", "int8", 0.99),
@@ -39,7 +42,7 @@ def test_labels_agree_with_the_published_pipeline(
     try:
         segmenter = Segmenter(build_engine(spec))
     except EngineError as error:
-        if precision != "bf16":
+        if precision != "bf16" and backend != "native":
             raise
         pytest.skip(str(error))
     published = PublishedPipeline(spec.checkpoint, spec.input_size)

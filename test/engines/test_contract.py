@@ -11,7 +11,7 @@ from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.errors import EngineError
 
 SIZE = (48, 64)
-BACKENDS = ["torch", "openvino", "onnxruntime", "fake"]
+BACKENDS = ["torch", "native", "openvino", "onnxruntime", "fake"]
 
 
 @pytest.fixture(scope="module")

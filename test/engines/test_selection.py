@@ -24,10 +24,11 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("modules", "nvidia", "backend", "reason"),
     [
-        ({"torch", "openvino", "tensorrt"}, False, "openvino", "the fastest on a CPU"),
+        ({"torch", "openvino", "llvmlite"}, False, "native", "the fastest on a CPU"),
+        ({"torch", "openvino", "tensorrt"}, False, "openvino", "fast on any CPU"),
         ({"torch", "openvino", "tensorrt"}, True, "tensorrt", "an NVIDIA device is present"),
         ({"torch", "openvino"}, True, "torch", "an NVIDIA device is present"),
-        ({"openvino"}, True, "openvino", "the fastest on a CPU"),
+        ({"openvino"}, True, "openvino", "fast on any CPU"),
         ({"torch", "onnxruntime"}, False, "onnxruntime", "runs on any CPU"),
         ({"torch"}, False, "torch", "runs anywhere"),
     ],
@@ -41,7 +42,7 @@ def test_auto_says_what_it_chose_and_why(machine, modules, nvidia, backend, reas
 
 def test_auto_without_any_backend_is_refused(machine):
     machine(set(), False)
-    with pytest.raises(EngineError, match="tensorrt: no NVIDIA device; .* openvino: Python module 'openvino' is not"):
+    with pytest.raises(EngineError, match="tensorrt: no NVIDIA device; .* native: Python module 'llvmlite' is not"):
         choose_backend("auto")
 
 
@@ -71,7 +72,7 @@ def _break(monkeypatch, **errors):
 
 
 def test_auto_falls_back_and_says_why(machine, monkeypatch, spec, caplog):
-    machine({"torch", "openvino", "tensorrt", "onnxruntime"}, True)
+    machine({"torch", "llvmlite", "openvino", "tensorrt", "onnxruntime"}, True)
     _break(monkeypatch, tensorrt=EngineError("no memory"), torch=ImportError("libcudnn.so.9"))
     engine = build_engine(spec)
     assert engine.reason == "auto: the fastest on a CPU; tensorrt: no memory; torch: libcudnn.so.9"

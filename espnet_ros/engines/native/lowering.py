@@ -34,15 +34,18 @@ from espnet_ros.types import ImageSize
 DECODER_INPUT = "decoder"
 """Name of the ranges of what the decoder's last 3x3 convolution reads. Those of an ESP unit have the module's name."""
 _DILATIONS = [1, 2, 4, 8, 16]
+_MARGIN = 1.25
+"""Of ranges: other images hold more than those that the ranges were measured on."""
 _LEVEL1 = 16
 _IMAGE = 3
 
 
 class Ranges(NamedTuple):
-    """(channels,) each: the least and the largest value that an int8 map has to hold."""
+    """(channels,) each: the least and the largest value that an int8 map has to hold, and their mean."""
 
     low: np.ndarray
     high: np.ndarray
+    mean: np.ndarray
 
 
 class _Result(NamedTuple):
@@ -304,12 +307,13 @@ class _Lowering:
             slots = [slot for part in parts for slot in fill_words(part, self.element)]
             return self.program.add_map(size, slots, self.element, border)
         slots = [slot for part in parts for slot in fill_words(part, INT8)]
-        low, high = np.minimum(ranges.low, 0.0), np.maximum(ranges.high, 1e-6)
+        low, high = _MARGIN * np.minimum(ranges.low, 0.0), _MARGIN * np.maximum(ranges.high, 1e-6)
         scale = (high - low) / 255
         zero = np.round(-low / scale).clip(0, 255)
         scales = tuple(1.0 if slot == NOTHING else float(scale[slot]) for slot in slots)
         zeros = tuple(0 if slot == NOTHING else int(zero[slot]) for slot in slots)
-        return self.program.add_quantised_map(FeatureMap(*size, tuple(slots), INT8, border, 0, scales, zeros))
+        means = tuple(0.0 if slot == NOTHING else float(ranges.mean[slot]) for slot in slots)
+        return self.program.add_quantised_map(FeatureMap(*size, tuple(slots), INT8, border, 0, scales, zeros, means))
 
 
 def _part(result: _Result, first: int, count: int, word: int) -> _Result:

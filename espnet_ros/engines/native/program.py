@@ -45,6 +45,7 @@ class FeatureMap:
         border: rows of zeros above and below.
         offset: of the first border row, in bytes.
         scales, zeros: of int8, for each slot: what a step is worth, and which step is zero.
+        means: of int8, for each slot: what it usually holds.
     """
 
     height: int
@@ -55,6 +56,7 @@ class FeatureMap:
     offset: int
     scales: Tuple[float, ...] = ()
     zeros: Tuple[int, ...] = ()
+    means: Tuple[float, ...] = ()
 
     @property
     def words(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from espnet_ros.model.graph import SegmentationGraph
 
 
 def measure_ranges(network: ESPNet, graph: SegmentationGraph, images: Sequence[np.ndarray]) -> Dict[str, Ranges]:
-    """The least and the largest value of each channel, over all the images.
+    """The least and the largest value of each channel, over all the images, and its mean.
 
     They are those of what the third level's dilated convolutions and the decoder's last 3x3 convolution read: the
     heaviest convolutions, two thirds of all multiplications, and the ones that lose least. Ranges that leave out rare
@@ -25,10 +25,11 @@ def measure_ranges(network: ESPNet, graph: SegmentationGraph, images: Sequence[n
         graph: which holds the network.
         images: (h, w, 3) uint8 BGR; at least one.
     """
-    found: Dict[str, List[Tuple[np.ndarray, np.ndarray]]] = {}
+    found: Dict[str, List[Tensor]] = {}
 
     def note(name: str, values: Tensor) -> None:
-        found.setdefault(name, []).append((values.amin((0, 2, 3)).numpy(), values.amax((0, 2, 3)).numpy()))
+        places = (0, 2, 3)
+        found.setdefault(name, []).append(torch.stack([values.amin(places), values.amax(places), values.mean(places)]))
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_pre_hook(lambda _module, arguments: note(name, arguments[0]))
@@ -43,7 +44,8 @@ def measure_ranges(network: ESPNet, graph: SegmentationGraph, images: Sequence[n
     finally:
         for handle in handles:
             handle.remove()
-    return {
-        name: Ranges(np.min([low for low, _ in values], 0), np.max([high for _, high in values], 0))
-        for name, values in found.items()
-    }
+    ranges = {}
+    for name, values in found.items():
+        low, high, mean = torch.stack(values).unbind(1)  # (images, channels) each
+        ranges[name] = Ranges(low.amin(0).numpy(), high.amax(0).numpy(), mean.mean(0).numpy())
+    return ranges

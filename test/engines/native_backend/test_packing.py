@@ -8,8 +8,8 @@ from espnet_ros.engines.native.program import BF16, FP32, INT8, NOTHING, Feature
 from espnet_ros.model.espnet import BatchNormAct
 
 
-def make_map(slots, element, scales=(), zeros=()):
-    return FeatureMap(4, 20, tuple(slots), element, 1, 0, tuple(scales), tuple(zeros))
+def make_map(slots, element, scales=(), zeros=(), means=()):
+    return FeatureMap(4, 20, tuple(slots), element, 1, 0, tuple(scales), tuple(zeros), tuple(means))
 
 
 def test_a_word_of_a_map_holds_neighbouring_columns_and_its_row_ends_with_the_next_words_zeros():
@@ -72,7 +72,7 @@ def test_activations_are_batch_normalisation_and_prelu():
 def test_quantised_convolutions_that_add_up_are_those_of_the_values():
     generator = np.random.default_rng(1)
     scales, zeros = generator.uniform(0.01, 0.1, 4), generator.integers(0, 256, 4)
-    source = make_map([0, 1, 2, 3], INT8, scales, zeros)
+    source = make_map([0, 1, 2, 3], INT8, scales, zeros, np.zeros(4))
     steps = generator.integers(0, 256, (4, 9, 9)).astype(float)  # (in, row, column)
     kernels = [generator.normal(size=(3, 4, 3, 5)) for _ in range(2)]  # (row, in, column, out)
     whole, gain, corrections = split_quantised(source, kernels)
@@ -91,3 +91,14 @@ def test_quantised_convolutions_that_add_up_are_those_of_the_values():
         # half a step of weight at most in each of 36 products
         assert np.abs(found - expected).max() < 36 * 0.5 * gain.max() * 256
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9999
+
+
+def test_where_all_channels_are_at_their_means_rounded_weights_lose_nothing():
+    generator = np.random.default_rng(2)
+    scales, zeros, steps = np.full(4, 0.1), np.full(4, 100), np.array([3, 250, 100, 77])
+    means = scales * (steps - zeros)
+    kernels = [generator.normal(size=(3, 4, 3, 5)) for _ in range(2)]  # (row, in, column, out)
+    whole, gain, corrections = split_quantised(make_map([0, 1, 2, 3], INT8, scales, zeros, means), kernels)
+    sums = np.cumsum([np.einsum("rico,i->o", kernel, steps) for kernel in whole], 0)
+    expected = np.cumsum([np.einsum("rico,i->o", kernel, means) for kernel in kernels], 0)
+    assert sums * gain + corrections == pytest.approx(expected)

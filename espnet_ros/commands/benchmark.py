@@ -70,7 +70,10 @@ def add_parser(subparsers: Any) -> None:
         f"{_join(_CAMERA_SIZES)})",
     )
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of images to run on (default: a synthetic street)"
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder of images to run on, which int8 takes its ranges from too (default: a synthetic street)",
     )
     parser.add_argument(
         "--rounds",
@@ -112,7 +115,12 @@ def _time_engines(args: argparse.Namespace) -> None:
 
 def _compare_one(args: argparse.Namespace, alpha: int, size: ImageSize, images: List[np.ndarray]) -> Comparison:
     config = NodeConfig(
-        weights=args.weights, alpha=alpha, threads=args.threads, input_height=size.height, input_width=size.width
+        weights=args.weights,
+        alpha=alpha,
+        threads=args.threads,
+        input_height=size.height,
+        input_width=size.width,
+        calibration=_calibration(args),
     )
     spec = resolve_spec(config, show_progress=True)
     with tqdm(total=args.rounds + 1, desc=f"alpha {alpha} at {size}", leave=False) as bar:
@@ -134,6 +142,7 @@ def _time_frame(args: argparse.Namespace) -> None:
         threads=args.threads,
         backend=args.backend,
         precision=args.precision,
+        calibration=_calibration(args),
     )
     segmenter = Segmenter(build_engine(resolve_spec(config, show_progress=True)))
     with node_steps() as steps, tqdm(total=args.rounds + 1, desc="frames", leave=False) as bar:
@@ -171,6 +180,10 @@ _SUBJECTS: Dict[str, Callable[[argparse.Namespace], None]] = {
     "frame": _time_frame,
     "costmap": _time_costmap,
 }
+
+
+def _calibration(args: argparse.Namespace) -> str:
+    return "" if args.images is None else str(args.images)
 
 
 def _load_images(folder: Optional[Path], size: ImageSize) -> List[np.ndarray]:

@@ -5,7 +5,6 @@ import time
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
-pytest.importorskip("openvino", reason="needs OpenVINO")
 
 from robot import make_image
 
@@ -23,21 +22,22 @@ SMALL, LARGE = (360, 480), (512, 1024)
 
 @pytest.mark.timeout(900)  # where the engine is not built yet, this one builds it
 @pytest.mark.parametrize(
-    ("input_size", "image_sizes", "outputs"),
+    ("backend", "input_size", "image_sizes", "outputs"),
     [
-        (SMALL, (SMALL, LARGE), ("label_image", "overlay")),
-        (LARGE, (LARGE,), ("label_image", "overlay")),
-        (LARGE, (LARGE,), ("label_image", "confidence")),
+        ("native", SMALL, (SMALL, LARGE), ("label_image", "overlay", "confidence")),
+        ("native", LARGE, (LARGE, SMALL), ("label_image", "overlay")),
+        ("openvino", LARGE, (LARGE,), ("label_image", "overlay")),
+        ("openvino", LARGE, (LARGE,), ("label_image", "confidence")),
     ],
-    ids=["360x480", "512x1024", "512x1024 with confidence"],
 )
 def test_a_node_on_a_built_engine_starts_without_torch_fast_and_small(
-    start_node, make_robot, engine_cache, input_size, image_sizes, outputs
+    start_node, make_robot, engine_cache, backend, input_size, image_sizes, outputs
 ):
+    pytest.importorskip({"native": "llvmlite"}.get(backend, backend))
     height, width = input_size
-    asked = {"backend": "openvino", "weights": "street", "alpha": 8, "input_height": height, "input_width": width}
+    asked = {"backend": backend, "weights": "street", "alpha": 8, "input_height": height, "input_width": width}
     build_engine(resolve_spec(NodeConfig(**asked, engine_cache=engine_cache))).close()
-    namespace = f"start_{height}_{outputs[-1]}"
+    namespace = f"start_{backend}_{height}_{outputs[-1]}"
     node = start_node({**asked, "engine_cache": engine_cache, "autostart": False}, namespace)
     robot = make_robot(namespace)
     recorders = [robot.listen(output) for output in outputs]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
-pytest.importorskip("openvino", reason="needs OpenVINO, the engine for a CPU")
+pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the engine for a CPU")
 
 from robot import make_image, wait_until
 
@@ -41,7 +41,7 @@ def build_into(cache, alpha, size):
     config = NodeConfig(
         weights="street",
         alpha=alpha,
-        backend="openvino",
+        backend="native",
         input_height=size.height,
         input_width=size.width,
         engine_cache=cache,
@@ -67,7 +67,7 @@ def parameters(engine_cache):
         build_into(engine_cache, alpha, size)
     return {
         "weights": "street",
-        "backend": "openvino",
+        "backend": "native",
         "input_height": SIZE.height,
         "input_width": SIZE.width,
         "engine_cache": engine_cache,
@@ -185,7 +185,7 @@ def test_two_hundred_random_changes_leave_the_memory_as_it_was(start_node, make_
         wait_until(
             lambda: (
                 (lambda s: (s.alpha, s.backend, s.input_height, s.state))(robot.status())
-                == (8, "openvino", SIZE.height, EngineStatus.ACTIVE)
+                == (8, "native", SIZE.height, EngineStatus.ACTIVE)
             ),
             "the usual engine",
         )
@@ -197,7 +197,7 @@ def test_two_hundred_random_changes_leave_the_memory_as_it_was(start_node, make_
             "alpha": alpha,
             "input_height": size.height,
             "input_width": size.width,
-            "backend": choose.choice(("openvino", "openvino", "fake")),
+            "backend": choose.choice(("native", "native", "fake")),
             "precision": choose.choice(("auto", "fp32")),
         }
         assert robot.set_together(**values) == ""
@@ -226,10 +226,10 @@ def test_two_hundred_random_changes_leave_the_memory_as_it_was(start_node, make_
     assert "Traceback" not in node.log
 
 
-@pytest.mark.parametrize("backend", ["fake", "openvino"])
+@pytest.mark.parametrize("backend", ["fake", "native"])
 def test_the_node_adds_a_tenth_and_2_ms_at_most_to_the_engines_own_time(start_node, make_robot, parameters, backend):
     size = ImageSize(512, 1024)
-    if backend == "openvino":
+    if backend == "native":
         build_into(parameters["engine_cache"], 3, size)
     values = {"backend": backend, "alpha": 3, "input_height": size.height, "input_width": size.width}
     node = start_node({**parameters, **values}, f"own_{backend}", environment={"ESPNET_FAKE_LATENCY": "0.05"})

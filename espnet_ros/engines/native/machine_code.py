@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Dict, Optional, Tuple
@@ -23,6 +25,7 @@ CODE_FILE = "code.o"
 _CONSTANTS_FILE = "constants.bin"
 _LAYOUT_FILE = "layout.json"
 _ALIGNMENT = 64
+_LIBC = ctypes.CDLL(None)
 _Call = Tuple[int, int, int]
 """Arguments of ``run``."""
 
@@ -109,7 +112,9 @@ class MachineCode:
         arrays = (self._arena, self._constants, pixels, self.labels, self.confidence, self._progress)
         context = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
         call = (ctypes.addressof(context), int(pixels.dtype == np.float32), int(with_confidence))
+        here = _current_core()
         for helper in self._helpers:
+            helper.leave(here)
             helper.start(call, context)
         self._run(*call)
 
@@ -133,12 +138,27 @@ class _Helper:
         self._run = run
         self._calls: SimpleQueue[Optional[Tuple[_Call, Any]]] = SimpleQueue()
         self._idle = threading.Semaphore(1)
+        self._left = -1
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
         """Until what was started last has ended."""
         self._idle.acquire()
+
+    def leave(self, core: int) -> None:
+        """Keep off the caller's core.
+
+        The system may wake a thread on the core of the one that woke it, to move it milliseconds later. That is what it
+        did here with every second image whose predecessor was 0.1 s ago, which then took twice as long.
+        """
+        if core == self._left or not hasattr(os, "sched_setaffinity"):
+            return
+        others = os.sched_getaffinity(0) - {core}
+        if others:
+            with suppress(OSError):  # a container may forbid it
+                os.sched_setaffinity(self._thread.native_id or 0, others)
+        self._left = core
 
     def start(self, call: _Call, keep: Any) -> None:
         """Take part in a call; ``keep`` is kept from being freed meanwhile. ``wait`` came before."""
@@ -176,6 +196,14 @@ def _aligned(values: np.ndarray) -> np.ndarray:
     aligned = memory[start : start + len(values)]
     aligned[:] = values
     return aligned
+
+
+def _current_core() -> int:
+    """The core that the calling thread runs on; -1 where the system does not tell."""
+    try:
+        return int(_LIBC.sched_getcpu())
+    except AttributeError:
+        return -1
 
 
 def _target_machine() -> Any:

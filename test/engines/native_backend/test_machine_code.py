@@ -1,6 +1,8 @@
 """The machine code against torch: every unit, element, kind of network and size does the same."""
 
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the code"
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.cache_key import cpu_flags
+from espnet_ros.engines.native import machine_code
 from espnet_ros.engines.native.lowering import lower
 from espnet_ros.engines.native.machine_code import CODE_FILE, MachineCode, write_machine_code
 from espnet_ros.engines.native.program import BF16, FP32
@@ -143,8 +146,6 @@ def test_the_clock_goes_on_from_step_to_step(start, checkpoint, images):
 
 
 def test_what_was_closed_has_no_threads_left(start, checkpoint, images):
-    import threading
-
     before = threading.active_count()
     code = start(lower(load_network(checkpoint), checkpoint, SIZE, FP32), UNITS[0], threads=3)
     code.run(images[0], with_confidence=False)
@@ -167,3 +168,14 @@ def test_units_are_chosen_by_what_a_processor_has():
     assert choose_unit(("avx2", "fma", *AVX512.flags)) == AVX512
     assert choose_unit(("avx2", "fma", "avx512f")) == AVX2
     assert choose_unit(("avx2",)) is None
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_helpers_keep_off_the_core_of_the_thread_that_wakes_them(start, checkpoint, images, monkeypatch):
+    code = start(lower(load_network(checkpoint), checkpoint, SIZE, FP32), UNITS[0], threads=2)
+    (helper,) = (each for each in threading.enumerate() if each.name == "engine 1")
+    allowed = os.sched_getaffinity(0)
+    for core in sorted(allowed)[:2]:
+        monkeypatch.setattr(machine_code, "_current_core", lambda core=core: core)
+        code.run(images[0], with_confidence=False)
+        assert os.sched_getaffinity(helper.native_id) == allowed - {core}

@@ -52,6 +52,10 @@ class BrokenEngineError(EngineError):
         self.engine = engine
 
 
+class PowerError(EspnetError):
+    """A power mode cannot be read or changed. The message says what was asked for, why not, and what helps."""
+
+
 class DatasetError(EspnetError):
     """A folder of images, a video or a bag cannot be used as a data set."""
 

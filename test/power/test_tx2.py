@@ -1,0 +1,106 @@
+import math
+
+import pytest
+
+from espnet_ros.errors import ParameterError, PowerError
+from espnet_ros.power import tx2
+from espnet_ros.power.tx2_table import PredictedCosts, read_measured_costs
+
+FULL = (512, 1024)
+
+
+def test_the_speed_goes_through_the_published_figure():
+    seconds = tx2.ideal_seconds(8, FULL, 1134e6, tx2.MEMORY_BANDWIDTH, "fp32") / tx2.fitted_efficiency()
+    assert 1 / seconds == pytest.approx(9.0)
+
+
+def test_the_share_of_the_ideal_speed_is_worked_by_hand():
+    # 4.709 G multiplications on 256 cores at 1134 MHz: 16.22 ms; 365.6 MB at 58.3 GB/s: 6.27 ms; times 9 a second.
+    assert tx2.fitted_efficiency() == pytest.approx((0.01622 + 0.00627) * 9, rel=1e-3)
+
+
+@pytest.mark.parametrize(("clock", "watts"), tx2.PUBLISHED_WATTS)
+def test_the_watts_go_through_the_two_published_figures(clock, watts, monkeypatch):
+    monkeypatch.setitem(tx2.MODES, "test", tx2.PowerMode(9, clock, 0.0))
+    tx2.predict_full_watts.cache_clear()
+    assert tx2.predict_full_watts("test") == pytest.approx(watts)
+    tx2.predict_full_watts.cache_clear()
+
+
+@pytest.mark.parametrize(("low", "high", "error"), [(1.5, 4.6, -0.283), (2.9, 6.7, -0.048)], ids=["ENet", "ERFNet"])
+def test_the_stated_error_of_the_watts_is_that_on_the_other_published_networks(low, high, error):
+    predicted = low * (1134 / 824) ** tx2.fitted_exponent()
+    assert predicted / high - 1 == pytest.approx(error, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("cores", "clock", "bandwidth", "error"), [(3584, 1417e6, 480e9, 0.07), (3072, 1000e6, 336.5e9, -0.31)]
+)
+def test_the_stated_error_of_the_speed_is_that_on_the_desktop_gpu(cores, clock, bandwidth, error):
+    ideal = tx2.ideal_seconds(8, FULL, clock * cores / tx2.CUDA_CORES, bandwidth, "fp32")
+    assert tx2.fitted_efficiency() / ideal / 112 - 1 == pytest.approx(error, abs=0.005)
+
+
+def test_the_memory_of_a_mode_moves_32_bytes_a_clock():
+    assert tx2.MODES["MAXQ"].bandwidth == pytest.approx(42.6e9, rel=1e-3)  # 32 bytes * 1331.2 MHz
+    assert tx2.MODES["MAXN"].bandwidth == 58.3e9
+
+
+def test_half_the_rate_draws_half_above_rest():
+    full = tx2.predict_watts(8, FULL, "MAXN") - tx2.IDLE_WATTS
+    half = tx2.predict_watts(8, FULL, "MAXN", tx2.predict_rate(8, FULL, "MAXN") / 2) - tx2.IDLE_WATTS
+    assert half == pytest.approx(full / 2)
+
+
+def test_more_frames_than_the_board_can_do_draw_no_more():
+    assert tx2.predict_watts(8, FULL, "MAXQ", 1000.0) == tx2.predict_watts(8, FULL, "MAXQ", math.inf)
+
+
+def test_an_unknown_mode_or_precision_is_refused():
+    with pytest.raises(ParameterError, match="power mode must be one of MAXN, .*, is '15W'"):
+        tx2.predict_rate(8, FULL, "15W")
+    with pytest.raises(ParameterError, match="precision must be one of fp32, fp16, is 'int8'"):
+        tx2.predict_rate(8, FULL, "MAXN", "int8")
+
+
+HEADER = "alpha,height,width,mode,frames_per_second,watts,idle_watts\n"
+
+
+def _table(tmp_path, text):
+    path = tmp_path / "measured.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_measured_table_takes_the_predictions_place(tmp_path):
+    costs = read_measured_costs(_table(tmp_path, HEADER + "8,512,1024,MAXQ,20,5.0,2.0\n"))
+    assert costs.seconds(8, FULL, "MAXQ") == 0.05
+    assert costs.watts(8, FULL, "MAXQ", 10.0) == pytest.approx(3.5)  # half busy
+
+
+def test_what_the_table_lacks_is_predicted_from_the_nearest_measurement(tmp_path):
+    costs = read_measured_costs(_table(tmp_path, HEADER + "8,512,1024,MAXQ,20,5.0,2.0\n"))
+    predicted = PredictedCosts()
+    ratio = predicted.seconds(3, FULL, "MAXN") / predicted.seconds(8, FULL, "MAXQ")
+    assert costs.seconds(3, FULL, "MAXN") == pytest.approx(0.05 * ratio)
+    assert costs.watts(3, FULL, "MAXN", math.inf) == pytest.approx(2 + 3 * (1300.5 / 850) ** tx2.fitted_exponent())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alpha,height\n8,512\n", "must have the columns alpha, .* lack width"),
+        (HEADER, "must have at least one measurement, has none"),
+        (HEADER + "8,512,1024,MAXQ,nan,5,2\n", "line 2: frames_per_second must be a positive number, is 'nan'"),
+        (HEADER + "8,512,1024,MAXQ,20\n", "line 2: watts must be a positive number, is 'None'"),
+        (HEADER + "8,512,1024,MAXQ,20,1,2\n", "line 2: watts must be at least idle_watts 2, are 1"),
+    ],
+)
+def test_a_damaged_table_is_refused_with_its_line(tmp_path, text, message):
+    with pytest.raises(PowerError, match=message):
+        read_measured_costs(_table(tmp_path, text))
+
+
+def test_a_table_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(PowerError, match="cannot be read"):
+        read_measured_costs(tmp_path / "none.csv")

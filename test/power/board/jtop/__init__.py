@@ -1,0 +1,157 @@
+"""Stands in for jetson-stats 4.2 to 7.2 at its border: the client, and a service behind it that runs nvpmodel.
+
+`SERVICE` is the service. A client only sends it messages and reads the state that it tells every `PERIOD`.
+"""
+
+import subprocess
+import threading
+import time
+
+PERIOD = 0.05
+
+
+class JtopException(Exception):  # noqa: N818
+    def __init__(self, message):
+        super().__init__(message)
+        self.message = message
+
+
+class Service:
+    """The jtop service on a board.
+
+    Attributes:
+        state: "running", "absent", "forbidden" (the user is not in the group), "hangs".
+        masks: id of a mode to the parts of the GPU it powers; another mask than the present one's needs a reboot.
+        client_count: clients that are connected.
+        forced: somebody set a mode by force, which may reboot the board.
+    """
+
+    def __init__(self):
+        self.board = None
+        self.state = "running"
+        self.masks = {}
+        self.dies_on_set = False
+        self.client_count = 0
+        self.forced = False
+        self.clocks = False
+        self.clocks_obey = True
+        self._setting = None
+        self._status = {}
+
+    def names(self):
+        lines = (self.board.root / "etc/nvpmodel.conf").read_text().splitlines()
+        return [line.split("NAME=")[1].split()[0] for line in lines if line.startswith("< POWER_MODEL")]
+
+    def default(self):
+        return {"name": "MAXP_CORE_ARM", "id": 3}
+
+    def running(self):
+        return self._setting is not None and self._setting.is_alive()
+
+    def query(self):
+        printed = subprocess.run([self.board.nvpmodel, "-q"], stdout=subprocess.PIPE, check=True).stdout
+        name, number = printed.decode().splitlines()
+        return {"name": name.split(": ")[1], "id": int(number)}
+
+    def status(self):
+        now = self.masks.get(self.board.mode())
+        return [self._status.get(i, self.masks.get(i) == now) for i in range(len(self.names()))]
+
+    def set(self, mode_id, force):
+        if self.dies_on_set:
+            self.state = "absent"
+        self.forced = self.forced or force
+        if self.state != "running" or self.running():
+            return
+        if self.masks.get(mode_id) != self.masks.get(self.board.mode()):
+            return
+        self._setting = threading.Thread(target=self._run, args=(mode_id,))
+        self._setting.start()
+
+    def _run(self, mode_id):
+        done = subprocess.run(
+            [self.board.nvpmodel, "-m", str(mode_id)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        self._status[mode_id] = b"NVPM ERROR" not in done.stdout
+
+    def wait_while_hanging(self):
+        while self.state == "hangs":
+            time.sleep(0.01)
+
+
+SERVICE = Service()
+
+
+class NVPModel:
+    def __init__(self):
+        self._models = SERVICE.names()
+        self._now = SERVICE.query()
+
+    def _update(self):
+        if not SERVICE.running():
+            self._now = SERVICE.query()
+
+    models = property(lambda self: self._models)
+    id = property(lambda self: self._now["id"])
+    name = property(lambda self: self._now["name"])
+    status = property(lambda self: SERVICE.status())
+
+    def is_running(self):
+        return SERVICE.running()
+
+    def get_default(self):
+        return SERVICE.default()
+
+    def set_nvpmodel_id(self, nvpmodel_id, force=False):
+        if not isinstance(nvpmodel_id, int):
+            raise ValueError("Use an int")
+        if nvpmodel_id < 0 or nvpmodel_id > len(self._models) - 1:
+            raise JtopException(f"NV Power Model ID {nvpmodel_id} does not exists! Range [0, {len(self._models) - 1}]")
+        if nvpmodel_id == self._now["id"] and not force:
+            return
+        SERVICE.set(nvpmodel_id, force)
+
+
+class JetsonClocks:
+    def get_enable(self):
+        return SERVICE.clocks
+
+    def set_enable(self, enable):
+        if not isinstance(enable, bool):
+            raise ValueError("Use a boolean")
+        if SERVICE.clocks_obey:
+            SERVICE.clocks = enable
+
+
+class jtop:  # noqa: N801
+    def __init__(self, interval=1.0):
+        self._nvpmodel = None
+        self._jetson_clocks = None
+
+    nvpmodel = property(lambda self: self._nvpmodel)
+    jetson_clocks = property(lambda self: self._jetson_clocks)
+
+    def start(self):
+        if SERVICE.state == "absent":
+            raise JtopException("The jtop.service is not active. Please run:\nsudo jtop --install-service")
+        if SERVICE.state == "forbidden":
+            raise JtopException("I can't access jtop.service.\nPlease logout or reboot this board.")
+        SERVICE.wait_while_hanging()
+        self._nvpmodel = NVPModel()
+        self._jetson_clocks = JetsonClocks()
+        SERVICE.client_count += 1
+
+    def ok(self, spin=False):
+        time.sleep(PERIOD)
+        SERVICE.wait_while_hanging()
+        if SERVICE.state == "absent":
+            raise JtopException("Lost connection with jtop server")
+        self._nvpmodel._update()
+        return True
+
+    def close(self):
+        SERVICE.client_count -= 1

@@ -138,6 +138,6 @@ def _total(watts: Dict[str, float]) -> Tuple[float, str]:
         return math.nan, ""
     total = watts["package"] + watts.get("dram", 0.0)
     # Some boards do not wire the platform's sensor: their counter stands still.
-    if watts.get("psys", 0.0) >= total:
+    if "psys" in watts and watts["psys"] >= total:
         return watts["psys"], "platform"
     return total, "CPU package + DRAM" if "dram" in watts else "CPU package"

@@ -93,6 +93,14 @@ def test_the_platform_is_the_total_unless_its_counter_stands_still(laptop, platf
     assert (reading.watts_total, reading.covers) == (pytest.approx(total), covers)
 
 
+def test_counters_that_stand_still_are_zero_watts(laptop):
+    clock = Clock()
+    reader = RaplReader(laptop, clock)
+    clock.now += 1.0
+    reading = reader.read()
+    assert (reading.watts_total, reading.covers) == (0.0, "CPU package")
+
+
 def test_cores_of_some_packages_only_do_not_pass_for_the_cpu(laptop):
     add_zone(laptop, ":1", "package-1")
     clock = Clock()

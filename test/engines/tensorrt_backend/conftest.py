@@ -52,12 +52,12 @@ def border(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(scope="session")
 def street_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with twelve images of the synthetic street, 96x128."""
+    """A folder with twelve images of the synthetic street, 184x240."""
     from espnet_ros.synthetic import SyntheticStreet, default_camera
     from espnet_ros.types import ImageSize
 
     folder = tmp_path_factory.mktemp("street")
-    for frame in SyntheticStreet(3, 12, rate=1.0, camera=default_camera(ImageSize(96, 128))):
+    for frame in SyntheticStreet(3, 12, rate=1.0, camera=default_camera(ImageSize(184, 240))):
         cv2.imwrite(str(folder / f"{frame.name}.png"), frame.image)
     return folder
 

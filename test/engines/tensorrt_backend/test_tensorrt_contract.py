@@ -43,7 +43,7 @@ def build(border):
 @pytest.fixture
 def shipped(engine_cache):
     """The shipped weights at a size that is soon labelled."""
-    sides = {"input_height": 96, "input_width": 128}
+    sides = {"input_height": 184, "input_width": 240}
     return resolve_spec(NodeConfig(alpha=3, backend="tensorrt", precision="fp16", engine_cache=engine_cache, **sides))
 
 
@@ -149,12 +149,13 @@ def test_int8_is_calibrated_with_the_images_given_and_tried_on_others(border, bu
 
     verdict = read_verdict(folder)
     assert verdict.images == 2  # every ninth of the folder's twelve
-    assert verdict.agreement >= 0.9  # what rounding every layer by itself keeps, as the stand-in does
+    assert verdict.agreement >= 0.97
     if not os.environ.get("STANDIN_GPU"):
         return
     plan = read_plan(folder / PLAN_FILE)
     assert (plan.calibrated_with, plan.is_half) == (10, True)
-    largest = max(int(cv2.imread(str(path)).max()) for path in street_images.iterdir())
+    calibrated = [path for index, path in enumerate(sorted(street_images.iterdir())) if index % 9]
+    largest = max(int(cv2.imread(str(path)).max()) for path in calibrated)
     assert plan.ranges[0] == largest
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 
+from espnet_ros.engines.base import EngineSpec
+from espnet_ros.engines.verdict import Verdict
 from espnet_ros.errors import EngineError
 
 LIMITS: Dict[str, float] = {"fp32": 0.99, "fp16": 0.99, "int8": 0.97}
@@ -33,3 +35,32 @@ def measure_agreement(found: Labeller, expected: Labeller, images: Sequence[np.n
         equal += int(np.count_nonzero(labels == expected(image)))
         pixels += labels.size
     return equal / pixels
+
+
+def judge_against_torch(
+    spec: EngineSpec, network: Any, precision: str, found: Labeller, images: Sequence[np.ndarray], limit: float
+) -> Verdict:
+    """Compare an engine's labels with those of torch in fp32, which this imports.
+
+    Args:
+        spec: what the engine was built from.
+        network: the spec's, in evaluation mode, in torch.
+        precision: what the engine computes in.
+        found: labels an image with the engine.
+        images: (h, w, 3) uint8 BGR, at least one.
+        limit: the least agreement that is taken.
+
+    Raises:
+        EngineError: there is no image, or one of them failed.
+    """
+    import torch
+
+    from espnet_ros.model.graph import SegmentationGraph
+
+    reference = SegmentationGraph(network, spec.checkpoint).eval()
+
+    def expect(image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(reference(torch.from_numpy(image[np.newaxis]))[0][0].numpy())
+
+    return Verdict(precision, measure_agreement(found, expect, images), len(images), limit)

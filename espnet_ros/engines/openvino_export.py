@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from espnet_ros.engines.agreement import measure_agreement
+from espnet_ros.engines.agreement import judge_against_torch
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
@@ -61,24 +61,16 @@ def export(request: ConversionRequest) -> None:
 
 def _judge(spec: EngineSpec, network: Any, path: Path, images: List[np.ndarray]) -> Verdict:
     """Compare the labels of the model in a file with those of torch."""
-    import torch
-
     from espnet_ros.engines.openvino_model import compile_variant, openvino_core
-    from espnet_ros.model.graph import SegmentationGraph
 
     core = openvino_core()
-    reference = SegmentationGraph(network, spec.checkpoint).eval()
     variant = compile_variant(core, core.read_model(str(path)), "uint8", False, "auto", spec.threads)
 
     def label(image: np.ndarray) -> np.ndarray:
         variant.infer([image[np.newaxis]])
         return np.asarray(variant.get_output_tensor(0).data[0])
 
-    def expect(image: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(reference(torch.from_numpy(image[np.newaxis]))[0][0].numpy())
-
-    return Verdict("int8", measure_agreement(label, expect, images), len(images), INT8_LIMIT)
+    return judge_against_torch(spec, network, "int8", label, images, INT8_LIMIT)
 
 
 def keep_stem_in_fp32(path: Path) -> None:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_ros.engines.agreement import measure_agreement
+from espnet_ros.engines.agreement import judge_against_torch
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.cache_key import cpu_flags
 from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
 from espnet_ros.engines.native.vectors import choose_unit
-from espnet_ros.engines.verdict import Verdict
 
 LIMIT = 0.99
 """Share of a sample's labels that must be torch's, whatever the precision."""
@@ -34,22 +33,18 @@ def export_in_child(spec: EngineSpec, precision: str, folder: Path) -> None:
 
 def export(request: ConversionRequest) -> None:
     """The conversion itself."""
-    import torch
-
     from espnet_ros.engines.native.lowering import lower
     from espnet_ros.engines.native.machine_code import MachineCode, write_machine_code
     from espnet_ros.engines.native.program import BF16, FP32
     from espnet_ros.engines.native.ranges import measure_ranges
     from espnet_ros.model.espnet import ESPNet
-    from espnet_ros.model.graph import SegmentationGraph
     from espnet_ros.model.loading import load_network
 
     spec, flags = request.spec, cpu_flags()
     network, unit = load_network(spec.checkpoint), choose_unit(flags)
     assert isinstance(network, ESPNet) and unit is not None, "the engine has seen to both"
-    reference = SegmentationGraph(network, spec.checkpoint).eval()
     images = calibration_images(spec, _SAMPLE)
-    ranges = measure_ranges(network, reference, images[::2]) if request.precision == "int8" else {}
+    ranges = measure_ranges(network, spec.checkpoint, images[::2]) if request.precision == "int8" else {}
     element = BF16 if request.precision != "fp32" and unit.has(unit.bf16, flags) else FP32
     write_machine_code(lower(network, spec.checkpoint, spec.input_size, element, ranges), unit, request.folder)
     code = MachineCode(request.folder, threads=1)
@@ -58,12 +53,8 @@ def export(request: ConversionRequest) -> None:
         code.run(image, with_confidence=False)
         return code.labels
 
-    def expect(image: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(reference(torch.from_numpy(image[np.newaxis]))[0][0].numpy())
-
     judged = images[1::2] or images
-    verdict = Verdict(request.precision, measure_agreement(label, expect, judged), len(judged), LIMIT)
+    verdict = judge_against_torch(spec, network, request.precision, label, judged, LIMIT)
     verdict.write(request.folder)
 
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from espnet_ros.engines.native.lowering import DECODER_INPUT, Ranges
+from espnet_ros.model.checkpoint import Checkpoint
 from espnet_ros.model.espnet import ESPNet
 from espnet_ros.model.graph import SegmentationGraph
 
 
-def measure_ranges(network: ESPNet, graph: SegmentationGraph, images: Sequence[np.ndarray]) -> Dict[str, Ranges]:
+def measure_ranges(network: ESPNet, checkpoint: Checkpoint, images: Sequence[np.ndarray]) -> Dict[str, Ranges]:
     """The least and the largest value of each channel, over all the images, and its mean.
 
     They are those of what the third level's dilated convolutions and the decoder's last 3x3 convolution read: the
@@ -22,9 +23,10 @@ def measure_ranges(network: ESPNet, graph: SegmentationGraph, images: Sequence[n
 
     Args:
         network: in evaluation mode, in fp32.
-        graph: which holds the network.
+        checkpoint: mean, deviation and divisor of the pixels.
         images: (h, w, 3) uint8 BGR; at least one.
     """
+    graph = SegmentationGraph(network, checkpoint).eval()
     found: Dict[str, List[Tensor]] = {}
 
     def note(name: str, values: Tensor) -> None:

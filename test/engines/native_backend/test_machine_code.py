@@ -86,7 +86,7 @@ def test_int8_beside_each_element_keeps_the_labels(start, checkpoint, images, un
         pytest.skip("needs a CPU with VNNI")
     network = load_network(checkpoint)
     graph = SegmentationGraph(network, checkpoint).eval()
-    ranges = measure_ranges(network, graph, images[:2])
+    ranges = measure_ranges(network, checkpoint, images[:2])
     program = lower(network, checkpoint, SIZE, element, ranges)
     assert len(program.quantised) == 5  # alpha 3: four ESP units of the third level, and the decoder
     code = start(program, unit)

@@ -1,3 +1,4 @@
+import os
 import time
 
 import pytest
@@ -122,6 +123,22 @@ def test_a_mode_that_needs_a_reboot_is_refused_and_nothing_reboots(tx2):
         Nvpmodel(tx2.nvpmodel).set(MAXQ)
     assert not tx2.was_rebooted()
     assert tx2.mode() == 3
+
+
+def test_a_yes_on_the_nodes_own_stdin_does_not_reach_the_question_about_a_reboot(tx2):
+    tx2.steer("reboot", "1")
+    reader, writer = os.pipe()
+    os.write(writer, b"yes\n")
+    stdin = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        with pytest.raises(PowerError, match="asks for a reboot"):
+            Nvpmodel(tx2.nvpmodel).set(MAXQ)
+    finally:
+        os.dup2(stdin, 0)
+        for descriptor in (reader, writer, stdin):
+            os.close(descriptor)
+    assert not tx2.was_rebooted()
 
 
 def test_an_id_that_the_program_does_not_know_is_told_with_its_words(tx2):

@@ -70,7 +70,8 @@ class Tx2:
     """The board. Its state is in files, as the programs that change it are processes of their own.
 
     Files in ``state/`` steer nvpmodel: ``rights`` (it may set modes), ``reboot`` (ids that need one), ``hang`` (it
-    stops after the CPUs, before the GPU), ``slow`` (seconds until a mode reads back), ``deaf`` (-q prints no mode).
+    stops after the CPUs, before the GPU; "once" or always), ``slow`` (seconds until a mode reads back), ``deaf`` (-q
+    prints no mode).
     """
 
     def __init__(self, folder: Path) -> None:

@@ -77,6 +77,8 @@ def set_mode(mode, parameters, modes):
         return 255
     for parameter, argument, value in modes[mode][1]:
         if parameter == "GPU" and state("hang") is not None:
+            if state("hang") == "once":
+                (root / "state/hang").unlink()
             time.sleep(60)
         write(parameters[parameter][argument], value)
     write("/state/mode_before", state("mode", str(mode)))

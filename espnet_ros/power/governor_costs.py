@@ -71,6 +71,7 @@ class LearnedCosts:
         self._costs = costs
         self._window = window
         self._samples: Deque[_Sample] = deque()
+        self._picked: Dict[Tuple[str, bool], float] = {}
         self._current: Optional[Option] = None
         self._asked = math.inf
         self._correction: Dict[Tuple[int, Tuple[int, int], Optional[str]], float] = {}
@@ -90,6 +91,7 @@ class LearnedCosts:
         speed = observation.seconds / self._model_seconds(option)
         self._known.add(_key(option))
         self._samples.append(_Sample(observation.time, speed, observation.latency, observation.watts))
+        self._picked.clear()
         while self._samples[0].time < observation.time - self._window:
             self._samples.popleft()
 
@@ -138,6 +140,7 @@ class LearnedCosts:
         if self._samples:
             self._speed_before = self._samples[-1].speed
         self._samples.clear()
+        self._picked.clear()
         self._current = option
 
     def _correct(self, option: Option, surprise: float) -> None:
@@ -156,10 +159,12 @@ class LearnedCosts:
         return 1.0 if math.isnan(speed) else speed
 
     def _pick(self, name: str, worst: bool) -> float:
-        known = [value for value in (getattr(sample, name) for sample in self._samples) if not math.isnan(value)]
-        if not known:
-            return math.nan
-        return float(max(known) if worst else known[-1])
+        # Asked for once an option and decision, so it is remembered until the next observation.
+        if (name, worst) not in self._picked:
+            values = (getattr(sample, name) for sample in self._samples)
+            known = [value for value in values if not math.isnan(value)] or [math.nan]
+            self._picked[name, worst] = max(known) if worst else known[-1]
+        return self._picked[name, worst]
 
 
 def _key(option: Option) -> Tuple[int, Tuple[int, int], Optional[str]]:

@@ -115,6 +115,15 @@ def test_the_board_never_throttles_under_the_governor(kind, seed):
     assert _eventful_hour(kind, seed).throttled == 0
 
 
+@pytest.mark.parametrize("kind", ["rate", "power", "latency"])
+def test_the_same_hour_without_a_governor_breaks_its_promise(kind):
+    hour = Hour(kind, 1)
+    hour.governor = Governor(Promise("off"), ALLOWED, START)
+    hour.governor.set_promise = lambda promise: None
+    hour.run()
+    assert hour.held < 0.9 * hour.judged
+
+
 def test_the_same_heat_throttles_a_board_without_a_governor():
     board = SimulatedTx2(replace(START, mode="MAXN"), Misfit(watts=1.35))
     board.conditions.ambient = 45.0

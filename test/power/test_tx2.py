@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,16 @@ def test_a_damaged_table_is_refused_with_its_line(tmp_path, text, message):
 def test_a_table_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(PowerError, match="cannot be read"):
         read_measured_costs(tmp_path / "none.csv")
+
+
+def test_the_table_of_the_documentation_is_what_the_model_predicts():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tx2.md").read_text(encoding="utf-8")
+    for precision in ("fp32", "fp16"):
+        for height, width in ((512, 1024), (384, 768), (256, 512)):
+            for alpha in (3, 5, 8):
+                cells = "".join(
+                    f" {tx2.predict_rate(alpha, (height, width), mode, precision):.1f} |"
+                    f" {tx2.predict_watts(alpha, (height, width), mode, 5, precision):.2f} |"
+                    for mode in ("MAXQ", "MAXP_CORE_ARM", "MAXN")
+                )
+                assert f"| {precision} | {alpha} | {height}x{width} |{cells}" in text

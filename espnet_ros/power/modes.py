@@ -3,11 +3,12 @@
 A profile joins the board's mode with what the node does in it. The built-in names stand for modes of several boards;
 their mode names are those of the boards' own tables:
 
-- TX2: MAXN 0, MAXQ 1, MAXP_CORE_ALL 2, MAXP_CORE_ARM 3, MAXP_CORE_DENVER 4 (published copies of the board's nvpmodel.conf).
+- TX2: MAXN 0, MAXQ 1, MAXP_CORE_ALL 2, MAXP_CORE_ARM 3, MAXP_CORE_DENVER 4 (published copies of its
+  nvpmodel.conf).
 - AGX Xavier: MAXN 0, MODE_10W 1, MODE_15W 2, MODE_30W_ALL 3, MODE_30W_6CORE 4, MODE_30W_4CORE 5, MODE_30W_2CORE 6,
   MODE_15W_DESKTOP 7 (code and notes that list its modes).
-- Xavier NX: MODE_15W_2CORE 0, MODE_15W_4CORE 1, MODE_15W_6CORE 2, MODE_10W_2CORE 3, MODE_10W_4CORE 4, MODE_10W_DESKTOP 5,
-  MODE_20W_2CORE 6, MODE_20W_4CORE 7, MODE_20W_6CORE 8 (what its nvpmodel prints).
+- Xavier NX: MODE_15W_2CORE 0, MODE_15W_4CORE 1, MODE_15W_6CORE 2, MODE_10W_2CORE 3, MODE_10W_4CORE 4,
+  MODE_10W_DESKTOP 5, MODE_20W_2CORE 6, MODE_20W_4CORE 7, MODE_20W_6CORE 8 (what its nvpmodel prints).
 - AGX Orin: MAXN 0, MODE_15W 1, MODE_30W 2, MODE_50W 3 (test data of another project, a forum's posting).
 - Orin NX: MAXN 0, 10W 1, 15W 2, 25W 3; Orin Nano: 15W 0, 7W 1, and since JetPack 6.2 15W 0, 25W 1, MAXN_SUPER 2, 7W 3
   (excerpts of nvpmodel.conf; the last id from a note).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import mmap
 import os
 import threading
 from contextlib import suppress
@@ -24,7 +25,6 @@ from espnet_ros.types import ImageSize
 CODE_FILE = "code.o"
 _CONSTANTS_FILE = "constants.bin"
 _LAYOUT_FILE = "layout.json"
-_ALIGNMENT = 64
 _LIBC = ctypes.CDLL(None)
 _Call = Tuple[int, int, int]
 """Arguments of ``run``."""
@@ -81,7 +81,9 @@ class MachineCode:
     def __init__(self, folder: Path, threads: int) -> None:
         try:
             layout = json.loads((folder / _LAYOUT_FILE).read_text(encoding="utf-8"))
-            self._constants = _aligned(np.frombuffer((folder / _CONSTANTS_FILE).read_bytes(), np.uint8))
+            constants = (folder / _CONSTANTS_FILE).read_bytes()
+            self._constants = _memory(len(constants))
+            self._constants[:] = np.frombuffer(constants, np.uint8)
             code = (folder / CODE_FILE).read_bytes()
             # LLVM does not survive a file that is no object file
             if hashlib.sha256(code).hexdigest() != layout["code_sha256"]:
@@ -93,7 +95,7 @@ class MachineCode:
         self._run: Optional[Any] = signature(self._code.get_function_address("run"))
         self.size = ImageSize(*layout["size"])
         self._arena = _arena(layout)
-        self._progress = _aligned(np.zeros(layout["steps"] * PROGRESS_STRIDE, np.uint8))
+        self._progress = _memory(layout["steps"] * PROGRESS_STRIDE)
         self.labels = np.zeros(self.size, np.uint8)
         self.confidence = np.zeros(self.size, np.uint8)
         self._helpers = [_Helper(self._run, f"engine {index}") for index in range(1, threads)]
@@ -181,7 +183,7 @@ class _Helper:
 
 def _arena(layout: Dict[str, Any]) -> np.ndarray:
     """Memory for all maps, with the borders that no step writes."""
-    arena = _aligned(np.zeros(layout["arena"], np.uint8))
+    arena = _memory(layout["arena"])
     for border in layout["borders"]:
         rows, words, pitch, word = border["shape"]
         values = arena[border["offset"] : border["offset"] + rows * words * pitch * word].reshape(border["shape"])
@@ -189,13 +191,9 @@ def _arena(layout: Dict[str, Any]) -> np.ndarray:
     return arena
 
 
-def _aligned(values: np.ndarray) -> np.ndarray:
-    """The same bytes at the start of a line of the cache."""
-    memory = np.empty(len(values) + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    aligned = memory[start : start + len(values)]
-    aligned[:] = values
-    return aligned
+def _memory(size: int) -> np.ndarray:
+    """Zeros that begin with a page, and that the system gets back when they are freed, which ``malloc`` may put off."""
+    return np.frombuffer(mmap.mmap(-1, size), np.uint8)
 
 
 def _current_core() -> int:

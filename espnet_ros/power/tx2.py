@@ -1,7 +1,7 @@
 """A prediction of ESPNet's frames a second and watts on a Jetson TX2. Nothing here was measured on a board.
 
 Two constants are fitted to figures that the ESPNet paper (ECCV 2018) publishes; ``docs/tx2.md`` derives them and states
-the error. A measured table takes the prediction's place, see ``tx2_table.py``.
+the error. A measured table takes the prediction's place, see ``measured_costs.py``.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from espnet_ros.errors import ParameterError, PowerError
+from espnet_ros.errors import ParameterError
 from espnet_ros.power import tx2
-from espnet_ros.power.tx2_table import PredictedCosts, read_measured_costs
 
 FULL = (512, 1024)
 
@@ -62,49 +61,6 @@ def test_an_unknown_mode_or_precision_is_refused():
         tx2.predict_rate(8, FULL, "15W")
     with pytest.raises(ParameterError, match="precision must be one of fp32, fp16, is 'int8'"):
         tx2.predict_rate(8, FULL, "MAXN", "int8")
-
-
-HEADER = "alpha,height,width,mode,frames_per_second,watts,idle_watts\n"
-
-
-def _table(tmp_path, text):
-    path = tmp_path / "measured.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_a_measured_table_takes_the_predictions_place(tmp_path):
-    costs = read_measured_costs(_table(tmp_path, HEADER + "8,512,1024,MAXQ,20,5.0,2.0\n"))
-    assert costs.seconds(8, FULL, "MAXQ") == 0.05
-    assert costs.watts(8, FULL, "MAXQ", 10.0) == pytest.approx(3.5)  # half busy
-
-
-def test_what_the_table_lacks_is_predicted_from_the_nearest_measurement(tmp_path):
-    costs = read_measured_costs(_table(tmp_path, HEADER + "8,512,1024,MAXQ,20,5.0,2.0\n"))
-    predicted = PredictedCosts()
-    ratio = predicted.seconds(3, FULL, "MAXN") / predicted.seconds(8, FULL, "MAXQ")
-    assert costs.seconds(3, FULL, "MAXN") == pytest.approx(0.05 * ratio)
-    assert costs.watts(3, FULL, "MAXN", math.inf) == pytest.approx(2 + 3 * (1300.5 / 850) ** tx2.fitted_exponent())
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("alpha,height\n8,512\n", "must have the columns alpha, .* lack width"),
-        (HEADER, "must have at least one measurement, has none"),
-        (HEADER + "8,512,1024,MAXQ,nan,5,2\n", "line 2: frames_per_second must be a positive number, is 'nan'"),
-        (HEADER + "8,512,1024,MAXQ,20\n", "line 2: watts must be a positive number, is 'None'"),
-        (HEADER + "8,512,1024,MAXQ,20,1,2\n", "line 2: watts must be at least idle_watts 2, are 1"),
-    ],
-)
-def test_a_damaged_table_is_refused_with_its_line(tmp_path, text, message):
-    with pytest.raises(PowerError, match=message):
-        read_measured_costs(_table(tmp_path, text))
-
-
-def test_a_table_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(PowerError, match="cannot be read"):
-        read_measured_costs(tmp_path / "none.csv")
 
 
 def test_the_table_of_the_documentation_is_what_the_model_predicts():

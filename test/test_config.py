@@ -26,6 +26,19 @@ def test_defaults_pass_their_own_rules():
         ("max_rate", 2000.0, "max_rate must be at most 1000.0 Hz, is 2000.0"),
         ("max_rate", float("nan"), "max_rate must be a finite number, is nan"),
         ("min_confidence", 1.5, "min_confidence must be at most 1.0, is 1.5"),
+        ("governor_alphas", "3, 4", "governor_alphas must be a list of 3, 5, 8, such as '3, 8', is '3, 4'"),
+        ("governor_alphas", "", "governor_alphas must be a list of 3, 5, 8, such as '3, 8', is ''"),
+        (
+            "governor_sizes",
+            "256x500",
+            "governor_sizes must be a list of HEIGHTxWIDTH, multiples of 8 up to 8192 such as '256x512, 512x1024', "
+            "is '256x500'",
+        ),
+        (
+            "governor_rates",
+            "5, nan",
+            "governor_rates must be a list of Hz from 0 to 1000 such as '5, 10, 0', is '5, nan'",
+        ),
     ],
 )
 def test_a_bad_value_is_refused_with_name_rule_and_value(name, value, reason):
@@ -36,6 +49,14 @@ def test_a_bad_value_is_refused_with_name_rule_and_value(name, value, reason):
 
 def test_one_side_of_the_input_may_be_set_alone():
     assert NodeConfig().changed({"input_height": 512}).input_width == 0
+
+
+def test_lists_are_read_without_repetition():
+    config = NodeConfig().changed({"governor_alphas": "8,3, 8", "governor_sizes": "512x1024, 256X512,512x1024"})
+    assert config.allowed_alphas() == (3, 8)
+    assert config.allowed_sizes() == ((512, 1024), (256, 512))
+    assert config.changed({"governor_rates": "10, 5.5, 0"}).allowed_rates() == (10.0, 5.5, 0.0)
+    assert config.allowed_rates() == ()
 
 
 def test_an_unknown_parameter_is_named():

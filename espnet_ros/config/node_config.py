@@ -9,12 +9,13 @@ from typing import Any, Dict, Mapping
 from espnet_ros.config.costmap_parameters import CostmapParameters
 from espnet_ros.config.engine_parameters import EngineParameters
 from espnet_ros.config.image_parameters import ImageParameters
+from espnet_ros.config.power_parameters import PowerParameters
 from espnet_ros.config.rules import Rule
 from espnet_ros.errors import ParameterError
 
 
 @dataclass(frozen=True)
-class NodeConfig(CostmapParameters, ImageParameters, EngineParameters):
+class NodeConfig(PowerParameters, CostmapParameters, ImageParameters, EngineParameters):
     """The node's parameters, each checked against its rule. Dataclasses order fields from the last base on.
 
     Raises:
@@ -25,6 +26,12 @@ class NodeConfig(CostmapParameters, ImageParameters, EngineParameters):
         for name, value in self.as_dict().items():
             check_value(name, value)
         self.check_costmap()
+        self.check_power()
+
+    @property
+    def wants_ready_alphas(self) -> bool:
+        """Whether other alphas are kept ready: asked for, or because the governor may change alpha at any moment."""
+        return self.keep_alphas_ready or (self.governor != "off" and len(self.allowed_alphas()) > 1)
 
     def as_dict(self) -> Dict[str, Any]:
         """Parameter name to value, in the order of definition."""

@@ -8,16 +8,16 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Optional
 
 from typing_extensions import Protocol
 
 from espnet_ros.errors import PowerError
+from espnet_ros.power.host import read_compatible, read_first
 from espnet_ros.power.jetson_nvpmodel import NvpmodelBoard
 from espnet_ros.power.jetson_stats import SOCKET, JetsonStatsBoard
 from espnet_ros.power.nvpmodel import Mode, ModeTable, Nvpmodel, ProgramTimeoutError
 
-COMPATIBLE_FILES = ("proc/device-tree/compatible", "sys/firmware/devicetree/base/compatible")
 MODEL_FILES = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
 PROGRAM_FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Looked through after $PATH, which lacks sbin for many users."""
@@ -141,10 +141,9 @@ def find_board(root: Path = Path("/"), path: Optional[str] = None) -> Board:
         root: folder that stands for ``/``.
         path: folders to look for programs in; None for $PATH and the system's.
     """
-    compatible = _first_text(root, COMPATIBLE_FILES)
-    if "nvidia,tegra" not in compatible:
+    if "nvidia,tegra" not in read_compatible(root):
         return NoBoard("this is not a Jetson (its device tree names no nvidia,tegra)")
-    model = _first_text(root, MODEL_FILES).strip("\0\n ") or "Jetson"
+    model = read_first(root, MODEL_FILES).strip("\0\n ") or "Jetson"
     search = os.environ.get("PATH", "") + os.pathsep + PROGRAM_FOLDERS if path is None else path
     program = shutil.which("nvpmodel", path=search)
     if importlib.util.find_spec("jtop") is not None:
@@ -240,12 +239,3 @@ def _put_back(board: Board, before: Mode, mode: Mode, interrupted: bool, timeout
     except PowerError as error:
         return f"Nor could {before} be set again ({error}), so check the board: nvpmodel -q"
     return f"The board is in {before} again"
-
-
-def _first_text(root: Path, files: Tuple[str, ...]) -> str:
-    for name in files:
-        try:
-            return (root / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-    return ""

@@ -10,6 +10,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros.costmap_output import CostmapHealth
 from espnet_ros.ros.engine_control import EngineReport
+from espnet_ros.ros.power_control import PowerReport
+from espnet_ros.ros.power_output import power_diagnostic
 from espnet_ros.ros.worker import Tally
 
 STATE_NAMES = {
@@ -33,6 +35,7 @@ class NodeHealth(NamedTuple):
         image_topic: where the images come from.
         image_timeout: silence, in seconds, that is worth a warning.
         costmap: how the costmap is; None before the node is configured.
+        power: the power mode, what is measured, and the governor.
     """
 
     report: EngineReport
@@ -45,6 +48,7 @@ class NodeHealth(NamedTuple):
     image_topic: str
     image_timeout: float
     costmap: Optional[CostmapHealth] = None
+    power: Optional[PowerReport] = None
 
 
 def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> DiagnosticArray:
@@ -60,6 +64,8 @@ def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> Diagnos
     array.status = [_engine_diagnostic(health), _image_diagnostic(health)]
     if health.costmap is not None:
         array.status.append(_costmap_diagnostic(health.costmap, health.is_active))
+    if health.power is not None:
+        array.status.append(power_diagnostic(health.power))
     for status in array.status:
         status.name = f"{node_name.lstrip('/')}: {status.name}"
     return array

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -19,8 +17,8 @@ from std_msgs.msg import Header
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import Engine
 from espnet_ros.engines.memory import share_free_memory
-from espnet_ros.errors import EspnetError, ParameterError
-from espnet_ros.msg import EngineStatus
+from espnet_ros.errors import ParameterError
+from espnet_ros.msg import EngineStatus, PowerStatus
 from espnet_ros.ros import parameters
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
@@ -29,12 +27,16 @@ from espnet_ros.ros.engine_control import EngineControl, EngineReport, explain
 from espnet_ros.ros.image_troubles import ImageTroubles
 from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
 from espnet_ros.ros.log_handler import show_core_logs
+from espnet_ros.ros.own_parameters import OwnParameters
+from espnet_ros.ros.power_control import PowerControl
+from espnet_ros.ros.power_output import power_status
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS, ImagePublishers, LabelInfoPublisher
 from espnet_ros.ros.worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageWorker, Tally
 from espnet_ros.segmenter import engine_summary
 
 _STALENESS_CHECKED_EVERY = 0.1  # s
 _SIGNALS_SEEN_EVERY = 0.1  # s
+_POWER_EVERY = 1.0  # s; the governor's rules are made for it
 _JOIN_TIMEOUT = 20.0  # s, for an image or an engine's building under way when the node ends
 
 
@@ -47,9 +49,9 @@ class EspnetNode(SturdyLifecycleNode):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("espnet", **arguments)
-        parameters.declare(self)
-        self._config = parameters.read(self)
-        self._sets_own_parameters = False
+        self._parameters_changed = self.create_guard_condition(self._apply_parameters)
+        self._own_parameters = OwnParameters(self, self._check_change, self._parameters_changed.trigger)
+        self._config = self._own_parameters.read()
         self._worker: Optional[ImageWorker] = None
         self._outputs: Optional[ImagePublishers] = None
         self._costmap: Optional[CostmapOutput] = None
@@ -61,13 +63,14 @@ class EspnetNode(SturdyLifecycleNode):
         self._status_publisher = self.create_publisher(EngineStatus, "~/engine_status", LATCHED_QOS)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._label_info = LabelInfoPublisher(self)
-        self._parameters_changed = self.create_guard_condition(self._apply_parameters)
+        self._power_publisher = self.create_publisher(PowerStatus, "~/power_status", LATCHED_QOS)
         self._engine = EngineControl(self._note_engine_news)
-        self.add_on_set_parameters_callback(self._check_parameters)
+        self._power = PowerControl(self._own_parameters.set, self._parameters_changed.trigger)
         # Simulated time may stand still; the node's health is still worth knowing.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config.diagnostics_period, self.publish_health, clock=steady)
         self.create_timer(_STALENESS_CHECKED_EVERY, self._clear_stale_costmap, clock=steady)
+        self.create_timer(_POWER_EVERY, self._look_at_power, clock=steady)
 
     # Lifecycle
 
@@ -97,18 +100,23 @@ class EspnetNode(SturdyLifecycleNode):
 
     def _configure(self) -> None:
         try:
-            self._follow_weights()
-            self._config = parameters.read(self)
+            self._power.configure(self._own_parameters.read())
+            self._config = self._own_parameters.follow_weights()
             self._engine.build_first(self._config)
         except Exception as error:
             self._engine.fail(error)
+            self._power.modes.undo_configure()
+            self._power.release()
             raise
+        self._power.modes.note_engine_in_use()
+        self._power.modes.start()
         self._outputs = ImagePublishers(self)
         self._renew_costmap()
         self._announce_engine()
 
     def _activate(self) -> None:
-        self._worker = ImageWorker(self._answer, self._report, self._config.max_rate)
+        self._power.activate()
+        self._worker = ImageWorker(self._answer, self._report, self._config.max_rate, answered=self._power.add_answer)
         self._tally_shown = Tally()
         self._troubles = ImageTroubles()
         self._worker.start()
@@ -121,6 +129,7 @@ class EspnetNode(SturdyLifecycleNode):
             self._subscription = None
         if self._worker is not None:
             self._worker.stop(_JOIN_TIMEOUT)
+        self._power.deactivate()
         if self._costmap is not None:
             self._costmap.clear("as the node was deactivated")
 
@@ -128,6 +137,7 @@ class EspnetNode(SturdyLifecycleNode):
         """Stop everything and free the engine; safe to call twice."""
         self._deactivate()
         self._engine.release()
+        self._power.release()
         self._engine_announced = self._report_shown = None
         if self._outputs is not None:
             self._outputs.close()
@@ -203,19 +213,11 @@ class EspnetNode(SturdyLifecycleNode):
 
     # Parameters
 
-    def _check_parameters(self, changed: List[Parameter]) -> SetParametersResult:
-        """Refuse what cannot work. What can is applied once rclpy has stored it."""
-        changes = parameters.values(changed)
-        try:
-            if changes and not self._sets_own_parameters:
-                parameters.check_change(parameters.read(self), changes)
-        except EspnetError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        except Exception as error:  # the callback's edge: rclpy would let it end the process
-            self.get_logger().error(f"cannot check {', '.join(changes)}: {explain(error)}")
-            return SetParametersResult(successful=False, reason=explain(error))
-        self._parameters_changed.trigger()
-        return SetParametersResult(successful=True)
+    def _check_change(self, config: NodeConfig, changes: Dict[str, Any]) -> None:
+        """Raise for what cannot work; what can is applied once rclpy has stored it."""
+        mode = self._power.plan(config, changes, self._engine.engine)
+        parameters.check_change(config, {**(mode.values if mode else {}), **changes})
+        self._power.modes.accept(mode, changes)
 
     def _apply_parameters(self) -> None:
         """Make the node as its parameters say; also called when there is news of the engine."""
@@ -223,12 +225,16 @@ class EspnetNode(SturdyLifecycleNode):
             result = self._engine.take_result()
             if result is not None and result.error is not None:
                 self.get_logger().error(f"the engine stays as it is: {explain(result.error)}")
-                self._restore_engine_parameters()
-            self._follow_weights()
-            self._config = parameters.read(self)
+                self._power.modes.undo(explain(result.error))
+                if self._engine.config is not None:
+                    self._own_parameters.restore_engine(self._engine.config)
+            self._power.modes.advance()
+            self._config = self._own_parameters.follow_weights()
             if self._worker is not None:
                 self._worker.max_rate = self._config.max_rate
             self._engine.apply(self._config)
+            if self._engine.report().state != EngineStatus.REPLACING:
+                self._power.modes.note_engine_in_use()
             self._announce_engine()
             self._renew_costmap()
             if self._engine.report() != self._report_shown:
@@ -243,26 +249,20 @@ class EspnetNode(SturdyLifecycleNode):
         else:
             self._parameters_changed.trigger()
 
-    def _follow_weights(self) -> None:
-        """Set network and alpha to those of the weights, where these are a single checkpoint."""
-        config = parameters.read(self)
-        followed = parameters.follow_weights(config)
-        names = [name for name in ("network", "alpha") if getattr(config, name) != getattr(followed, name)]
-        if names:
-            self._set_own_parameters(followed, names)
-            values = ", ".join(f"{name} {getattr(followed, name)}" for name in names)
-            self.get_logger().info(f"weights '{config.weights}' have {values}: parameters set to match")
+    # Power
 
-    def _restore_engine_parameters(self) -> None:
-        if self._engine.config is not None:
-            self._set_own_parameters(self._engine.config, parameters.ENGINE_NAMES)
-
-    def _set_own_parameters(self, config: NodeConfig, names: Any) -> None:
-        self._sets_own_parameters = True
+    def _look_at_power(self) -> None:
+        """Take in the last second, let the governor decide, and say how it is."""
         try:
-            self.set_parameters_atomically(parameters.to_parameters(config, names))
-        finally:
-            self._sets_own_parameters = False
+            engine = self._engine.report()
+            is_changing = engine.state == EngineStatus.REPLACING
+            tally = Tally() if self._worker is None else self._worker.tally()
+            self._power.tick(self._config, tally, engine.engine, is_changing)
+            if self.context.ok():
+                report = self._power.report(self._config)
+                self._power_publisher.publish(power_status(report, self.get_clock().now().to_msg()))
+        except Exception as error:  # the callback's edge
+            self.get_logger().error(f"cannot look at power: {explain(error)}")
 
     # Health
 
@@ -290,6 +290,7 @@ class EspnetNode(SturdyLifecycleNode):
             image_topic=self.resolve_topic_name(self._input()[1]),
             image_timeout=self._config.image_timeout,
             costmap=None if self._costmap is None else self._costmap.health(),
+            power=self._power.report(self._config),
         )
 
     def publish_health(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, Mapping, Tuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -100,11 +100,6 @@ def read(node: Node) -> NodeConfig:
         ParameterError: a value breaks its rule.
     """
     return NodeConfig(**values(node.get_parameters(list(NAMES))))
-
-
-def to_parameters(config: NodeConfig, names: Iterable[str]) -> List[Parameter]:
-    """Some of a configuration's values, to be set on a node."""
-    return [Parameter(name, value=getattr(config, name)) for name in names]
 
 
 def engine_values(config: NodeConfig) -> Tuple[Any, ...]:

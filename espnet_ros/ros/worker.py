@@ -36,10 +36,18 @@ class Dropped(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One answered image: when (monotonic clock), how long since it arrived, both in seconds, and the engine's time."""
+    """One answered image.
+
+    Attributes:
+        finished: when, seconds of the worker's clock.
+        latency: seconds since it arrived.
+        busy: seconds for which the worker was busy with it.
+        inference: the engine's time.
+    """
 
     finished: float
     latency: float
+    busy: float
     inference: EngineTime
 
 
@@ -92,6 +100,7 @@ class ImageWorker:
         report: told every error that ``answer`` raised.
         max_rate: images answered a second at most; 0 for no limit.
         clock: seconds, monotonic.
+        answered: told of every answer, in the worker's thread.
     """
 
     def __init__(
@@ -100,8 +109,10 @@ class ImageWorker:
         report: Callable[[Exception], None],
         max_rate: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        answered: Callable[[Answer], None] = lambda _answer: None,
     ) -> None:
         self.max_rate = max_rate
+        self._note_answer = answered
         self._answer = answer
         self._report = report
         self._clock = clock
@@ -198,6 +209,8 @@ class ImageWorker:
     def _process(self, current: _Waiting) -> None:
         error: Optional[Exception] = None
         outcome: Union[EngineTime, Dropped, None] = None
+        answer: Optional[Answer] = None
+        began = self._clock()
         try:
             outcome = self._answer(current.image)
         except Exception as raised:  # the thread's edge: whatever it is, the next image gets its chance
@@ -213,7 +226,10 @@ class ImageWorker:
             elif outcome is not None:
                 now = self._clock()
                 self._answered += 1
-                self._answers.append(Answer(now, now - current.arrived, outcome))
+                answer = Answer(now, now - current.arrived, now - began, outcome)
+                self._answers.append(answer)
+        if answer is not None:
+            self._note_answer(answer)
         if error is not None:
             self._report(error)
 

@@ -26,7 +26,8 @@ def test_default_yaml_has_every_parameter_with_its_default():
 
 SHARE_A_COMMENT = {
     "input_width", "tensorrt_log_level", "ground_height", "camera_y", "camera_z", "camera_roll", "camera_pitch",
-    "camera_yaw", "costmap_height", "costmap_resolution", "costmap_max_range", "costmap_miss",
+    "camera_yaw", "costmap_height", "costmap_resolution", "costmap_max_range", "costmap_miss", "error_temperature",
+    "error_power", "error_energy", "error_latency", "error_rate",
 }  # fmt: skip
 
 
@@ -80,6 +81,12 @@ def test_only_some_changes_take_another_engine():
             "costmap_width": 16.0,
             "costmap_height": 16.0,
             "costmap_max_range": 16.0,
+            "governor": "rate",
+            "governor_max_temperature": 70.0,
+            "governor_alphas": "3",
+            "governor_sizes": "256x512",
+            "governor_rates": "5",
+            "governor_hold": 2.0,
         }
         value = other.get(name)
         if value is None:

@@ -1,0 +1,124 @@
+"""Power as messages: ``~/power_status``, and its part of /diagnostics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, List, Tuple
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from espnet_ros.msg import PowerStatus
+from espnet_ros.power.telemetry_reading import PowerReading
+from espnet_ros.ros.power_control import PowerReport
+
+_UNKNOWN = PowerReading(stamp=math.nan)
+_THROTTLED = {None: PowerStatus.UNKNOWN, False: PowerStatus.NOT_THROTTLED, True: PowerStatus.THROTTLED}
+
+
+def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
+    """The message for ``~/power_status``."""
+    modes, telemetry, frames, steering = report.modes, report.telemetry, report.frames, report.steering
+    status = PowerStatus(power_mode=modes.name, mode=modes.board_mode, board=modes.board)
+    status.header.stamp = stamp
+    status.switching, status.trouble = modes.is_switching, modes.trouble
+    status.age = math.nan
+    if telemetry is not None:
+        status.source, status.refusals = telemetry.source, list(telemetry.refusals)
+        status.age, status.stalled = telemetry.age, telemetry.stalled
+    reading = _reading(report)
+    for name in ("covers", "watts_total", "watts_gpu", "watts_cpu", "temperature", "hottest", "gpu_load", "gpu_clock"):
+        setattr(status, name, getattr(reading, name))
+    status.throttled = _THROTTLED[reading.throttled]
+    for name in ("frame_rate", "latency_p50", "latency_p95", "latency_p99", "joules_per_frame", "frames_per_joule"):
+        setattr(status, name, math.nan if frames is None else getattr(frames, name))
+    status.dropped = report.dropped
+    status.governor, status.governor_target = report.governor, steering.target
+    status.governor_reason = report.governor_trouble or ("" if steering.decision is None else steering.decision.reason)
+    status.governor_change, status.governor_changes = steering.last_change, steering.changes
+    return status
+
+
+def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
+    """The status "power" for /diagnostics: the worst of what is wrong, and all numbers."""
+    troubles = _list_troubles(report)
+    status = DiagnosticStatus(name="power", level=DiagnosticStatus.OK, message=_summary(report))
+    if troubles:
+        status.level = DiagnosticStatus.ERROR if any(is_error for is_error, _ in troubles) else DiagnosticStatus.WARN
+        status.message = "; ".join(text for _, text in sorted(troubles, key=lambda trouble: not trouble[0]))
+    modes, telemetry, frames, steering = report.modes, report.telemetry, report.frames, report.steering
+    reading = _reading(report)
+    status.hardware_id = modes.board
+    values = {
+        "power_mode": modes.name or "none",
+        "mode": modes.board_mode or "none",
+        "board": modes.board,
+        "source": "off" if telemetry is None else telemetry.source or "being sought",
+        "covers": reading.covers or "nothing",
+        "watts": _number(reading.watts_total, "W"),
+        "watts, GPU": _number(reading.watts_gpu, "W"),
+        "watts, CPU": _number(reading.watts_cpu, "W"),
+        "temperature": _number(reading.temperature, "°C") + (f" ({reading.hottest})" if reading.hottest else ""),
+        "GPU load": _number(reading.gpu_load * 100, "%"),
+        "GPU clock": _number(reading.gpu_clock / 1e6, "MHz"),
+        "throttled": {None: "not known", False: "no", True: "yes"}[reading.throttled],
+        "governor": report.governor,
+        "governor's reason": report.governor_trouble or (steering.decision.reason if steering.decision else "none"),
+        "governor's last change": steering.last_change or "none",
+        "governor's changes": str(steering.changes),
+    }
+    if frames is not None:
+        values.update(
+            {
+                "joules a frame": _number(frames.joules_per_frame, "J"),
+                "frames a joule": _number(frames.frames_per_joule, "1/J"),
+                "frame_rate": _number(frames.frame_rate, "Hz"),
+                "latency_p50": _number(frames.latency_p50 * 1e3, "ms"),
+                "latency_p95": _number(frames.latency_p95 * 1e3, "ms"),
+                "latency_p99": _number(frames.latency_p99 * 1e3, "ms"),
+                "dropped": f"{report.dropped}, {frames.dropped} of them lately",
+            }
+        )
+    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    if telemetry is not None:
+        status.values += [KeyValue(key="not in use", value=refusal) for refusal in telemetry.refusals]
+    return status
+
+
+def _reading(report: PowerReport) -> PowerReading:
+    telemetry = report.telemetry
+    return _UNKNOWN if telemetry is None or telemetry.stalled or telemetry.reading is None else telemetry.reading
+
+
+def _list_troubles(report: PowerReport) -> List[Tuple[bool, str]]:
+    """Whether each is an error, and what it is."""
+    troubles: List[Tuple[bool, str]] = [(excess.is_error, excess.text) for excess in report.excesses]
+    telemetry = report.telemetry
+    if _reading(report).throttled:
+        troubles.append((False, "the device throttles: its clocks are held down"))
+    if report.modes.trouble:
+        troubles.append((False, report.modes.trouble))
+    if telemetry is not None and telemetry.stalled:
+        troubles.append((False, f"{telemetry.source or 'telemetry'} has not answered for {telemetry.age:.0f} s"))
+    if telemetry is not None:
+        troubles += [(False, f"dropped: {reason}") for reason in telemetry.dropped]
+    if report.governor_trouble:
+        troubles.append((False, f"the governor does not decide: {report.governor_trouble}"))
+    return troubles
+
+
+def _summary(report: PowerReport) -> str:
+    reading, telemetry = _reading(report), report.telemetry
+    if telemetry is None:
+        return "telemetry is off"
+    if telemetry.source == "none":
+        return "no source of telemetry"
+    known = [(reading.watts_total, "W"), (reading.temperature, "°C")]
+    texts = [_number(value, unit) for value, unit in known if math.isfinite(value)]
+    if report.frames is not None and math.isfinite(report.frames.joules_per_frame):
+        texts.append(_number(report.frames.joules_per_frame, "J a frame"))
+    return ", ".join(texts) or "no reading yet"
+
+
+def _number(value: Any, unit: str) -> str:
+    return f"{value:.3g} {unit}" if math.isfinite(value) else "not known"

@@ -1,13 +1,11 @@
-"""``espnet_ros benchmark``: our engines beside the usual ways, a frame in the node, or the costmap, on this machine."""
+"""``espnet_ros benchmark``: what takes how long on this machine, and what power it takes."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
 import platform
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -21,6 +19,9 @@ from espnet_ros.benchmark.machine import describe_environment
 from espnet_ros.benchmark.node_steps import ENCODINGS, camera_message, node_steps
 from espnet_ros.benchmark.plot import comparison_plot
 from espnet_ros.benchmark.report import as_document, format_table
+from espnet_ros.benchmark.street import street_images
+from espnet_ros.commands import benchmark_power
+from espnet_ros.commands.benchmark_options import image_size, whole_positive, write_json, write_text
 from espnet_ros.commands.options import add_command
 from espnet_ros.config import NodeConfig
 from espnet_ros.costmap.costmap import Costmap
@@ -28,42 +29,60 @@ from espnet_ros.engines import build_engine
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError
 from espnet_ros.segmenter import Segmenter
-from espnet_ros.synthetic import StreetWorld, default_camera, drive
 from espnet_ros.types import ImageSize
 
-_STREET_IMAGES = 4
 _ROUNDS = {"engines": 15, "frame": 50, "costmap": 100}
+_WEIGHTS = "cityscapes"
 _NETWORK_SIZES = [ImageSize(256, 512), ImageSize(512, 1024)]
 _CAMERA_SIZES = [ImageSize(512, 1024), ImageSize(1080, 1920)]
+_DEFAULTS = {
+    "subject": "engines",
+    "contenders": [*USUAL_WAYS, *OUR_ENGINES],
+    "threads": 0,
+    "encoding": ENCODINGS[0],
+    "backend": "auto",
+    "precision": "auto",
+}
 
 
 def add_parser(subparsers: Any) -> None:
-    """Register the subcommand."""
+    """Register the subcommand with its subjects, of which the first needs not be named."""
     parser = add_command(
         subparsers,
         "benchmark",
         "Time image to labels: the published pipeline, its network on the usual runtimes, and our engines, in turn; "
-        "or where the time of a frame goes in the node; or labels to costmap messages.",
+        "or where the time of a frame goes in the node; or labels to costmap messages; or speed against power in every "
+        "power mode of the board.",
         "espnet_ros benchmark --alpha 8 --sizes 512x1024 --json speed.json --plot speed.svg\n"
-        "  espnet_ros benchmark frame\n  espnet_ros benchmark costmap",
+        "  espnet_ros benchmark frame\n  espnet_ros benchmark costmap\n  espnet_ros benchmark power",
     )
-    parser.add_argument(
-        "subject", nargs="?", choices=tuple(_SUBJECTS), default="engines", help="what to time (default: %(default)s)"
-    )
-    parser.add_argument("--weights", default="cityscapes", help="registry family (default: %(default)s)")
+    _add_options(parser)
+    parser.set_defaults(run=run, time=_time_engines, **_DEFAULTS)
+    subjects = parser.add_subparsers(title="subjects", metavar="SUBJECT", help="what to time (default: engines)")
+    for name, (time, summary) in _SUBJECTS.items():
+        # What stands before the subject holds as well.
+        subject = subjects.add_parser(name, help=summary, argument_default=argparse.SUPPRESS)
+        _add_options(subject)
+        subject.set_defaults(time=time, subject=name)
+    benchmark_power.add_subject(subjects)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything but power; their defaults are ``_DEFAULTS``."""
+    parser.add_argument("--weights", help=f"registry family (default: {_WEIGHTS})")
     parser.add_argument(
         "--alpha", type=int, nargs="+", choices=(3, 5, 8), help="default: 3 5 8, and for a frame 8", metavar="ALPHA"
     )
     parser.add_argument(
         "--contenders",
         nargs="+",
-        default=[*USUAL_WAYS, *OUR_ENGINES],
         metavar="NAME",
-        help=f"engines to time: {', '.join(USUAL_WAYS)}, or BACKEND/PRECISION of ours (default: %(default)s)",
+        help=f"engines to time: {', '.join(USUAL_WAYS)}, or BACKEND/PRECISION of ours (default: "
+        f"{' '.join((*USUAL_WAYS, *OUR_ENGINES))})",
     )
     parser.add_argument(
         "--sizes",
-        type=_size,
+        type=image_size,
         nargs="+",
         metavar="HxW",
         help=f"sizes that the network sees (default: {_join(_NETWORK_SIZES)}), or of a frame's camera (default: "
@@ -77,22 +96,22 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--rounds",
-        type=_positive,
+        type=whole_positive,
         help=f"counted calls of each (default: {', '.join(f'{count} {name}' for name, count in _ROUNDS.items())})",
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of our engines; 0: all cores")
-    parser.add_argument("--encoding", choices=ENCODINGS, default=ENCODINGS[0], help="of a frame (default: %(default)s)")
-    parser.add_argument("--backend", default="auto", help="engine of a frame (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", help="of a frame's engine (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="CPU threads of our engines; 0: all cores (default: 0)")
+    parser.add_argument("--encoding", choices=ENCODINGS, help=f"of a frame (default: {ENCODINGS[0]})")
+    parser.add_argument("--backend", help="engine of a frame (default: auto)")
+    parser.add_argument("--precision", help="of a frame's engine (default: auto)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every call's time there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the comparison of engines there, as SVG")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; returns the exit code."""
     args.rounds = args.rounds or _ROUNDS[args.subject]
-    _SUBJECTS[args.subject](args)
+    args.weights = args.weights or _WEIGHTS
+    args.time(args)
     return 0
 
 
@@ -106,9 +125,10 @@ def _time_engines(args: argparse.Namespace) -> None:
             comparisons.append(_compare_one(args, alpha, size, images))
             # after each, so that a run that is cut short leaves something
             source = "synthetic street" if args.images is None else f"{len(images)} files"
-            _write_json(args.json, as_document(comparisons, args.weights, args.rounds, source))
+            if args.json is not None:
+                write_json(args.json, as_document(comparisons, args.weights, args.rounds, source))
             if args.plot is not None:
-                _write(args.plot, comparison_plot(comparisons))
+                write_text(args.plot, comparison_plot(comparisons))
     _print_machine(f"image to labels at the network's size, medians of {args.rounds} interleaved calls")
     print(format_table(comparisons))
 
@@ -153,7 +173,8 @@ def _time_frame(args: argparse.Namespace) -> None:
         timings = measure_frames(segmenter, messages, steps, args.rounds, on_round=bar.update)
     segmenter.close()
     document = frames_as_document(timings, segmenter, args.encoding)
-    _write_json(args.json, document)
+    if args.json is not None:
+        write_json(args.json, document)
     _print_machine(f"{args.encoding} camera message to published labels, medians of {args.rounds} frames, ms (share)")
     print(f"{document['engine']}\n\n{format_frames(timings)}")
     if steps.publish is None:
@@ -175,10 +196,10 @@ def _build_all_messages(costmap: Costmap, stamp: int) -> List[Any]:
     return list_messages(costmap, stamp)
 
 
-_SUBJECTS: Dict[str, Callable[[argparse.Namespace], None]] = {
-    "engines": _time_engines,
-    "frame": _time_frame,
-    "costmap": _time_costmap,
+_SUBJECTS: Dict[str, Tuple[Callable[[argparse.Namespace], None], str]] = {
+    "engines": (_time_engines, "image to labels, our engines beside the usual ways"),
+    "frame": (_time_frame, "where the time of a frame goes in the node"),
+    "costmap": (_time_costmap, "labels to costmap messages"),
 }
 
 
@@ -189,8 +210,7 @@ def _calibration(args: argparse.Namespace) -> str:
 def _load_images(folder: Optional[Path], size: ImageSize) -> List[np.ndarray]:
     """The folder's images as they are, or some of the synthetic street of that size."""
     if folder is None:
-        frames = drive(StreetWorld(seed=0), default_camera(size), rate=1.0)
-        return [frame.image for frame in itertools.islice(frames, _STREET_IMAGES)]
+        return street_images(size)
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
@@ -209,36 +229,6 @@ def _print_machine(what: str) -> None:
     environment = describe_environment()
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     print(f"{what}\n{environment['machine']} ({', '.join(environment['instructions'])})\n{versions}\n")
-
-
-def _write_json(path: Optional[Path], document: Dict[str, Any]) -> None:
-    if path is not None:
-        _write(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DatasetError(f"file {path}: cannot be written: {error.strerror}") from error
-
-
-def _size(text: str) -> ImageSize:
-    height, _, width = text.lower().partition("x")
-    try:
-        size = ImageSize(int(height), int(width))
-    except ValueError:
-        size = ImageSize(0, 0)
-    if min(size) < 1:
-        raise argparse.ArgumentTypeError(f"a size is written HEIGHTxWIDTH in pixels, such as 512x1024; got '{text}'")
-    return size
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, is '{text}'")
-    return int(text)
 
 
 def _join(sizes: List[ImageSize]) -> str:

@@ -1,0 +1,292 @@
+"""``espnet_ros benchmark power``: speed, power and accuracy in every power mode of the board."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+from tqdm import tqdm
+
+from espnet_ros.benchmark.machine import describe_environment
+from espnet_ros.benchmark.power_networks import prepare_networks
+from espnet_ros.benchmark.power_plot import accuracy_energy_plot, speed_power_plot
+from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table
+from espnet_ros.benchmark.power_sweep import PowerSweep, SweepSettings, sweep_board
+from espnet_ros.benchmark.street import FIRST_JUDGED_SEED
+from espnet_ros.commands.benchmark_options import (
+    image_size,
+    not_negative,
+    positive,
+    whole_number,
+    write_json,
+    write_text,
+)
+from espnet_ros.config import NodeConfig, default_of
+from espnet_ros.errors import PowerError
+from espnet_ros.power.host import host_root
+from espnet_ros.power.jetson import Board, find_board
+from espnet_ros.power.modes import resolve_mode
+from espnet_ros.power.nvpmodel import Mode
+from espnet_ros.power.profile_file import known_profiles
+from espnet_ros.power.telemetry import Telemetry, TelemetrySampler, usual_sources
+from espnet_ros.types import ImageSize
+
+_ALPHAS = (3, 5, 8)
+_SPEED_PLOT, _ACCURACY_PLOT = "speed_power.svg", "accuracy_energy.svg"
+_LONGEST_PERIOD = 0.5  # seconds between two readings
+_READINGS_A_POINT = 8
+_SUMMARY = (
+    "Sweep power modes, input sizes, alphas and precisions: frames a second, watts, joules a frame and mean IoU of "
+    "each, as table, CSV (which the governor reads), JSON and plots. The board is set back to the mode it was in."
+)
+
+
+def add_subject(subjects: Any) -> None:
+    """Register the subject."""
+    parser = subjects.add_parser(
+        "power",
+        help="speed, power and accuracy in every power mode of the board",
+        description=_SUMMARY,
+        epilog="example:\n  espnet_ros benchmark power --modes MAXQ MAXN --alpha 3 8 --rate 10",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_sweep_options(parser)
+    parser.add_argument(
+        "--seconds", type=positive, default=20.0, metavar="S", help="measured at each point (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--settle",
+        type=not_negative,
+        default=3.0,
+        metavar="S",
+        help="before each measurement, which do not count (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--rest",
+        type=not_negative,
+        default=10.0,
+        metavar="S",
+        help="of watts at rest, once a mode; 0: none (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=positive,
+        default=0.0,
+        metavar="HZ",
+        help="frames a second, as from a camera (default: as many as the network can)",
+    )
+    parser.add_argument(
+        "--frames",
+        type=whole_number,
+        default=8,
+        metavar="N",
+        help="of synthetic streets, that labels are judged by; 0: none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("power_benchmark"), metavar="DIR", help="for results (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--modes",
+        nargs="+",
+        metavar="MODE",
+        help="names or ids of the board's own table, or power profiles, of which only the mode is taken (default: "
+        "every mode of the table that needs no reboot)",
+    )
+    parser.add_argument(
+        "--precisions", nargs="+", default=["auto"], metavar="NAME", help="of the engine (default: auto)"
+    )
+    _add_common(parser, "--alpha", type=int, nargs="+", choices=_ALPHAS, metavar="ALPHA", help="default: 3 5 8")
+    _add_common(
+        parser,
+        "--sizes",
+        type=image_size,
+        nargs="+",
+        metavar="HxW",
+        help="that the network sees (default: the one that the weights were trained at)",
+    )
+    _add_common(parser, "--weights", help=f"family, checkpoint or file (default: {default_of('weights')})")
+    _add_common(parser, "--backend", help="of the engine (default: auto)")
+    _add_common(parser, "--threads", type=int, help="CPU threads of the engine; 0: all cores (default: 0)")
+
+
+def _add_common(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
+    """An option that the other subjects have too: the parser above has its default, so what stands there holds."""
+    parser.add_argument(name, default=argparse.SUPPRESS, **options)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sweep, print the table, write the files.
+
+    Raises:
+        EspnetError: the board, the weights or the engines cannot be had, or the board could not be set back.
+    """
+    args.weights = args.weights or default_of("weights")
+    configs = _list_configs(args)
+    board = find_board(host_root())
+    period = min(_LONGEST_PERIOD, args.seconds / _READINGS_A_POINT)
+    sampler = TelemetrySampler(usual_sources(period, host_root()), period)
+    try:
+        modes = _choose_modes(args.modes, board)
+        circumstances = _describe(args, board, _wait_for_source(sampler))
+        for line in _heading(circumstances):
+            print(line)
+        sweep = _sweep(args, configs, board, modes, sampler, circumstances, period)
+    finally:
+        sampler.close()
+        board.close()
+    if not sweep.points:
+        raise PowerError(f"nothing was measured: {'; '.join(f'{key}: {why}' for key, why in sweep.left_out.items())}")
+    print(f"\n{format_table(sweep)}\n")
+    print(_without(sweep) or f"plots: {args.out / _SPEED_PLOT}, {args.out / _ACCURACY_PLOT}")
+    print(f"results: {args.out / 'power.md'}, power.csv, power.json")
+    return 0
+
+
+def _sweep(
+    args: argparse.Namespace,
+    configs: Sequence[NodeConfig],
+    board: Board,
+    modes: Sequence[Mode],
+    sampler: TelemetrySampler,
+    circumstances: Dict[str, Any],
+    period: float,
+) -> PowerSweep:
+    sweep = PowerSweep()
+    prepared = prepare_networks(configs, args.frames, lambda each: tqdm(each, unit="network", desc="building"))
+    sweep.left_out.update(prepared.left_out)
+    rest = args.rest if circumstances["power_source"] != "none" else 0.0
+    settings = SweepSettings(args.seconds, args.settle, rest, args.rate, period)
+    with tqdm(total=max(1, len(modes)) * len(prepared.networks), unit="point", desc="measuring") as bar:
+
+        def keep_point() -> None:
+            _write_files(args.out, sweep, circumstances)
+            bar.update()
+
+        try:
+            sweep_board(board, modes, prepared.networks, sampler, settings, sweep, bar.set_postfix_str, keep_point)
+        finally:
+            if sweep.points:
+                _write_files(args.out, sweep, circumstances)  # with what was left out after the last point
+    return sweep
+
+
+def _list_configs(args: argparse.Namespace) -> List[NodeConfig]:
+    """One for each size, alpha and precision."""
+    return [
+        NodeConfig(
+            weights=args.weights,
+            alpha=alpha,
+            backend=args.backend,
+            precision=precision,
+            threads=args.threads,
+            input_height=size.height,
+            input_width=size.width,
+        )
+        for size in args.sizes or [ImageSize(0, 0)]
+        for alpha in args.alpha or _ALPHAS
+        for precision in args.precisions
+    ]
+
+
+def _choose_modes(names: Sequence[str], board: Board) -> List[Mode]:
+    """What was asked for, or all that the board has; none where modes do not apply.
+
+    Raises:
+        PowerError: a name stands for none of the board's modes, or modes do not apply and some were asked for.
+    """
+    if not board.applies:
+        if names:
+            raise PowerError(f"--modes {' '.join(names)}: {board.describe()}")
+        return []
+    table = board.list_modes()
+    if not names:
+        return list(table.modes)
+    profiles = known_profiles()
+    modes: List[Mode] = []
+    for name in names:
+        mode = resolve_mode(name, table, profiles)
+        if mode is None:
+            raise PowerError(f"--modes: power profile '{name}' must stand for a mode of the board, names none")
+        if mode not in modes:
+            modes.append(mode)
+    return modes
+
+
+def _wait_for_source(sampler: TelemetrySampler) -> Telemetry:
+    """What is known once the first source has answered, or once it is known that there is none."""
+    while True:
+        telemetry = sampler.latest()
+        if telemetry.source == "none" or telemetry.reading is not None or telemetry.stalled:
+            return telemetry
+        time.sleep(0.05)
+
+
+def _describe(args: argparse.Namespace, board: Board, telemetry: Telemetry) -> Dict[str, Any]:
+    """What the measurements depend on, for JSON."""
+    covers = telemetry.reading.covers if telemetry.reading is not None else ""
+    return {
+        **describe_environment(),
+        "board": board.describe(),
+        "found_mode": board.current_mode().name if board.applies else "",
+        "power_source": telemetry.source,
+        "power_covers": covers,
+        "power_refusals": list(telemetry.refusals),
+        "weights": args.weights,
+        "seconds": args.seconds,
+        "settle": args.settle,
+        "rest": args.rest,
+        "rate": args.rate or None,
+        "judged_frames": args.frames,
+        "first_judged_seed": FIRST_JUDGED_SEED,
+    }
+
+
+def _heading(circumstances: Dict[str, Any]) -> List[str]:
+    """The circumstances in words."""
+    versions = ", ".join(f"{name} {version}" for name, version in circumstances["versions"].items())
+    found = f"; found in mode {circumstances['found_mode']}" if circumstances["found_mode"] else ""
+    power = f"power: {circumstances['power_source']}, {circumstances['power_covers'] or 'no watts'}"
+    if circumstances["power_source"] in ("none", ""):
+        power = f"power: not known, no source ({'; '.join(circumstances['power_refusals'])})"
+    rate = f"at {circumstances['rate']:g} frames/s" if circumstances["rate"] else "one frame after the other"
+    return [
+        f"{circumstances['machine']}; {versions}",
+        f"{circumstances['board']}{found}",
+        power,
+        f"{circumstances['weights']} weights, {circumstances['seconds']:g} s a point, {rate}; mean IoU on "
+        f"{circumstances['judged_frames']} synthetic frames",
+    ]
+
+
+def _write_files(folder: Path, sweep: PowerSweep, circumstances: Dict[str, Any]) -> None:
+    """Everything there is so far, so that a sweep that is cut short leaves it."""
+    plots = []
+    for name, plot in _draw_plots(sweep):
+        if plot:
+            write_text(folder / name, plot)
+            plots.append(name)
+        elif (folder / name).exists():
+            (folder / name).unlink()  # of an earlier sweep
+    write_text(folder / "power.csv", format_csv(sweep.points))
+    write_json(folder / "power.json", as_document(sweep, circumstances))
+    write_text(folder / "power.md", format_page(sweep, _heading(circumstances), plots, _without(sweep)))
+
+
+def _draw_plots(sweep: PowerSweep) -> Tuple[Tuple[str, str], Tuple[str, str]]:
+    """File name and SVG of each plot; "" of one that cannot be drawn."""
+    return (_SPEED_PLOT, speed_power_plot(sweep.points)), (_ACCURACY_PLOT, accuracy_energy_plot(sweep.points))
+
+
+def _without(sweep: PowerSweep) -> str:
+    """Why plots are missing; "" where none is."""
+    missing = [name for name, plot in _draw_plots(sweep) if not plot]
+    if not missing:
+        return ""
+    lacks = "the watts are" if _SPEED_PLOT in missing else "the accuracy is"
+    return f"Not drawn, because {lacks} not known: {', '.join(missing)}"

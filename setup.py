@@ -33,6 +33,8 @@ setup(
         "openvino": ["openvino"],
         "onnxruntime": ["onnxruntime", "onnx"],
         "torch": ["torch"],
+        "nvml": ["nvidia-ml-py"],
+        "jetson": ["jetson-stats"],
     },
     entry_points={"console_scripts": ["espnet_ros = espnet_ros.cli:main", "espnet_node = espnet_ros.ros.node:main"]},
 )

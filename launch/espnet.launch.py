@@ -18,6 +18,9 @@ PROFILES = SHARE / "config" / "fastdds_large_images.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 FROM_PARAMS_FILE = ""
 """Value of an argument that leaves a parameter to params_file."""
+ENGINE_PARAMETERS = ("alpha", "weights", "backend")
+"""Arguments that are parameters of the engine: build_only hands them on."""
+POWER_PARAMETERS = ("power_mode", "governor")
 
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
@@ -44,6 +47,17 @@ ARGUMENTS = [
         default_value=FROM_PARAMS_FILE,
         choices=[FROM_PARAMS_FILE, "auto", "tensorrt", "native", "openvino", "onnxruntime", "torch", "fake"],
         description="Inference engine; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "power_mode",
+        default_value=FROM_PARAMS_FILE,
+        description="Power profile, or a name or id of the board's own modes; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "governor",
+        default_value=FROM_PARAMS_FILE,
+        choices=[FROM_PARAMS_FILE, "off", "rate", "power", "latency", "thermal"],
+        description="What the governor holds; empty: as in params_file.",
     ),
     DeclareLaunchArgument(
         "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock."
@@ -77,9 +91,9 @@ def start(context: LaunchContext) -> list:
     return start_nodes(context)
 
 
-def given_arguments(context: LaunchContext) -> dict:
+def given_arguments(context: LaunchContext, names: tuple) -> dict:
     """Those arguments for parameters that were given."""
-    values = {name: LaunchConfiguration(name).perform(context) for name in ("alpha", "weights", "backend")}
+    values = {name: LaunchConfiguration(name).perform(context) for name in names}
     return {name: value for name, value in values.items() if value != FROM_PARAMS_FILE}
 
 
@@ -93,7 +107,7 @@ def build_engine(context: LaunchContext) -> ExecuteProcess:
     command = [sys.executable, "-m", "espnet_ros.cli", "engine", "build"]
     command += ["--params-file", LaunchConfiguration("params_file")]
     command += ["--node", "/" + "/".join([*namespace_parts(context), "espnet"])]
-    for name, value in given_arguments(context).items():
+    for name, value in given_arguments(context, ENGINE_PARAMETERS).items():
         command += [f"--{name}", value]
     return ExecuteProcess(cmd=command, name="espnet_engine_build", output="screen", on_exit=require_success)
 
@@ -108,7 +122,7 @@ def start_nodes(context: LaunchContext) -> list:
     """The node, with parameters from the file and from those arguments that were given, and rviz."""
     overrides = {
         name: int(value) if name == "alpha" else ParameterValue(value, value_type=str)
-        for name, value in given_arguments(context).items()
+        for name, value in given_arguments(context, ENGINE_PARAMETERS + POWER_PARAMETERS).items()
     }
     flags = {name: LaunchConfiguration(name).perform(context) == "true" for name in ("autostart", "use_sim_time")}
     logger = ".".join([*namespace_parts(context), "espnet"])

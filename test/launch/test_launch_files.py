@@ -20,6 +20,8 @@ NODE_ARGUMENTS = {
     "alpha",
     "weights",
     "backend",
+    "power_mode",
+    "governor",
     "rviz",
     "log_level",
     "build_only",
@@ -50,7 +52,7 @@ def test_every_argument_is_declared_with_a_description(path, names):
         assert ast.literal_eval(keywords["description"]).endswith("."), name
 
 
-@pytest.mark.parametrize("name", ["alpha", "backend"])
+@pytest.mark.parametrize("name", ["alpha", "backend", "governor"])
 def test_choices_are_those_of_the_parameter_besides_none(name):
     choices = declared_arguments(ESPNET)[name]["choices"]
     values = [entry.value for entry in choices.elts if isinstance(entry, ast.Constant) and entry.value]
@@ -144,6 +146,17 @@ def test_an_argument_that_is_given_wins_over_the_file(monkeypatch):
     assert isinstance(given["weights"], str)
 
 
+def test_a_power_mode_and_a_governor_that_are_given_win_too_and_an_id_stays_a_text(monkeypatch):
+    entities, context = expand(ESPNET, monkeypatch, power_mode="3", governor="rate")
+    _file, given = node_parameters(started(entities)[0], context)
+    assert given == {"power_mode": "3", "governor": "rate", "autostart": True, "use_sim_time": False}
+
+
+def test_a_governor_that_there_is_not_is_refused(monkeypatch):
+    with pytest.raises(RuntimeError, match="governor"):
+        expand(ESPNET, monkeypatch, governor="fast")
+
+
 def build_command(monkeypatch, **arguments):
     """What build_only starts, word by word."""
     entities, context = expand(ESPNET, monkeypatch, build_only="true", **arguments)
@@ -166,6 +179,10 @@ def test_build_only_hands_on_what_wins_over_the_file(monkeypatch):
     command = build_command(monkeypatch, **arguments)[5:]
     assert command[:4] == ["--params-file", "mine.yaml", "--node", "/rear/espnet"]
     assert command[4:] == ["--alpha", "3", "--weights", "007", "--backend", "torch"]
+
+
+def test_build_only_keeps_power_to_itself(monkeypatch):
+    assert build_command(monkeypatch, power_mode="max_q", governor="rate") == build_command(monkeypatch)
 
 
 def test_the_options_of_build_only_are_those_of_the_command(monkeypatch):

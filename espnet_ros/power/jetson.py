@@ -123,7 +123,7 @@ class Switched:
     Attributes:
         before: the mode that was set before.
         now: the mode that reads back.
-        clocks_before: what jetson_clocks were, None where they were left alone or cannot be known.
+        clocks_before: what an undo switches jetson_clocks to, None where it leaves them alone.
     """
 
     before: Mode
@@ -184,6 +184,8 @@ def switch(
         if jetson_clocks is not None:
             clocks_before = board.jetson_clocks()
             board.set_jetson_clocks(jetson_clocks)
+            if jetson_clocks and clocks_before is None:
+                clocks_before = False  # not known, but switching them off restores what they were
             _wait_for_clocks(board, jetson_clocks, timeout, period)
     except PowerError as error:
         left = _put_back(board, before, mode, isinstance(error, ProgramTimeoutError), timeout, period)

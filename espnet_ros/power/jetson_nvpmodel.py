@@ -74,9 +74,11 @@ class NvpmodelBoard:
         if self._clocks_program is None:
             raise PowerError("the board has no program jetson_clocks")
         if enabled:
-            # jetson_clocks asks before it overwrites a file, so the file must be new.
-            stored = Path(tempfile.mkdtemp(prefix="espnet_clocks_")) / "clocks.conf"
-            self._run_clocks(self._clocks_program, "--store", str(stored))
+            stored = self._stored
+            if stored is None:  # else they are held, and what they were before would be lost
+                # jetson_clocks asks before it overwrites a file, so the file must be new.
+                stored = Path(tempfile.mkdtemp(prefix="espnet_clocks_")) / "clocks.conf"
+                self._run_clocks(self._clocks_program, "--store", str(stored))
             self._run_clocks(self._clocks_program)
             self._stored = stored
             return

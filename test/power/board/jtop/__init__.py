@@ -1,11 +1,15 @@
 """Stands in for jetson-stats 4.2 to 7.2 at its border: the client, and a service behind it that runs nvpmodel.
 
 `SERVICE` is the service. A client only sends it messages and reads the state that it tells every `PERIOD`.
+What steers it is in files on the board, so that it can be steered from another process.
 """
 
+import json
+import os
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 PERIOD = 0.05
 
@@ -16,27 +20,77 @@ class JtopException(Exception):  # noqa: N818
         self.message = message
 
 
+class Board:
+    """The board around this process: the root folder that $ESPNET_HOST_ROOT names, with its programs beside it."""
+
+    def __init__(self):
+        self.root = Path(os.environ["ESPNET_HOST_ROOT"])
+        self.nvpmodel = str(self.root.parent / "bin/nvpmodel")
+
+    def mode(self):
+        return int((self.root / "state/mode").read_text())
+
+
+class InFile:
+    """An attribute of the service that is a file in the board's folder state/."""
+
+    def __init__(self, default):
+        self._default = default
+
+    def __set_name__(self, owner, name):
+        self._name = f"service_{name}.json"
+
+    def __get__(self, service, owner=None):
+        try:
+            value = json.loads((service.board.root / "state" / self._name).read_text())
+        except FileNotFoundError:
+            return self._default
+        return {int(key): entry for key, entry in value.items()} if isinstance(value, dict) else value
+
+    def __set__(self, service, value):
+        path = service.board.root / "state" / self._name
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(value))
+        new.replace(path)
+
+
 class Service:
     """The jtop service on a board.
 
     Attributes:
         state: "running", "absent", "forbidden" (the user is not in the group), "hangs".
         masks: id of a mode to the parts of the GPU it powers; another mask than the present one's needs a reboot.
+        dies_on_set: it dies when it is asked for a mode.
         client_count: clients that are connected.
         forced: somebody set a mode by force, which may reboot the board.
+        clocks: jetson_clocks are on.
+        clocks_obey: they can be switched.
+        milliwatts: what the module draws.
     """
 
-    def __init__(self):
-        self.board = None
-        self.state = "running"
-        self.masks = {}
-        self.dies_on_set = False
-        self.client_count = 0
-        self.forced = False
-        self.clocks = False
-        self.clocks_obey = True
+    state = InFile("running")
+    masks = InFile({})
+    dies_on_set = InFile(False)
+    client_count = InFile(0)
+    forced = InFile(False)
+    clocks = InFile(False)
+    clocks_obey = InFile(True)
+    milliwatts = InFile(7400)
+
+    def __init__(self, board=None):
+        self._board = board
         self._setting = None
         self._status = {}
+
+    @property
+    def board(self):
+        if self._board is None:
+            self._board = Board()
+        return self._board
+
+    @board.setter
+    def board(self, board):
+        self._board = board
 
     def names(self):
         lines = (self.board.root / "etc/nvpmodel.conf").read_text().splitlines()
@@ -131,6 +185,14 @@ class jtop:  # noqa: N801
     def __init__(self, interval=1.0):
         self._nvpmodel = None
         self._jetson_clocks = None
+        self._observers = []
+
+    power = property(lambda self: {"rail": {}, "tot": {"name": "VDD_IN", "power": SERVICE.milliwatts}})
+    temperature = property(lambda self: {"GPU": {"temp": 43.5, "online": True}})
+    gpu = property(lambda self: {})
+
+    def attach(self, observer):
+        self._observers.append(observer)
 
     nvpmodel = property(lambda self: self._nvpmodel)
     jetson_clocks = property(lambda self: self._jetson_clocks)
@@ -151,6 +213,8 @@ class jtop:  # noqa: N801
         if SERVICE.state == "absent":
             raise JtopException("Lost connection with jtop server")
         self._nvpmodel._update()
+        for observer in self._observers:
+            observer(self)
         return True
 
     def close(self):

@@ -18,7 +18,7 @@ def main(arguments):
         if stored.exists():
             print(f"File {stored} already exists. Can I overwrite it? Y/N:")
             return 1
-        stored.write_text("scaling")
+        stored.write_text(clocks.read_text() if clocks.exists() else "scaling")
     elif arguments[0] == "--restore":
         clocks.write_text(Path(arguments[1]).read_text())
     return 0

@@ -233,7 +233,8 @@ class EspnetNode(SturdyLifecycleNode):
             if self._worker is not None:
                 self._worker.max_rate = self._config.max_rate
             self._engine.apply(self._config)
-            if self._engine.report().state != EngineStatus.REPLACING:
+            # A build may have failed meanwhile, which the next call sees.
+            if self._engine.config is not None and not parameters.changes_engine(self._engine.config, self._config):
                 self._power.modes.note_engine_in_use()
             self._announce_engine()
             self._renew_costmap()

@@ -68,8 +68,8 @@ class PowerModes:
 
     @property
     def is_switching(self) -> bool:
-        """Whether the board is being switched, or about to be."""
-        return self._requested is not None or self._on_board is not None
+        """Whether the board is being switched or switched back, or about to be."""
+        return self._requested is not None or self._on_board is not None or self._switcher.is_switching
 
     @property
     def board_mode(self) -> str:
@@ -84,8 +84,8 @@ class PowerModes:
     @property
     def trouble(self) -> str:
         """What a person should know of the mode; "" where all is as it was asked for."""
-        # A board that does not answer is nobody's trouble as long as nobody wants a mode of it.
-        return self.refusal or self._switcher.intrusion or (self._switcher.trouble if self.name else "")
+        # What the board does, or that it does not answer, is nobody's trouble as long as nobody wants a mode of it.
+        return self.refusal or ((self._switcher.intrusion or self._switcher.trouble) if self.name else "")
 
     def list_board_modes(self, texts: str) -> Tuple[str, ...]:
         """Names of the board's modes that a list of modes and profiles stands for; none off a Jetson.
@@ -180,11 +180,11 @@ class PowerModes:
         """Carry out a planned change when `advance` is called next. What else a person sets meanwhile stays as set."""
         if change is not None:
             self._requested = change
+            self._changed()
             return
-        if self._requested is not None:
-            self._requested = _without(self._requested, changes)
-        if self._on_board is not None:
-            self._on_board = _without(self._on_board, changes)
+        self._requested = _without(self._requested, changes)
+        self._on_board = _without(self._on_board, changes)
+        self._in_engine = _without(self._in_engine, changes)
 
     def advance(self) -> None:
         """Do what is to be done: begin the change that was accepted, go on with the one that the board has made."""
@@ -212,10 +212,17 @@ class PowerModes:
         change, self._in_engine = self._in_engine, None
         if change is None:
             return
-        self._set_parameters({"max_rate": change.before.max_rate} if "max_rate" in change.values else {})
+        undone: Dict[str, Any] = {"max_rate": change.before.max_rate} if "max_rate" in change.values else {}
+        self._set_parameters(undone)
         self.name = change.before.power_mode
-        if change.done is not None:
+        if change.done is not None and self._on_board is None:
             self._switcher.request_undo(change.done)
+        elif change.done is not None:
+            self._switcher.supersede(change.done)
+        # A newer change that fails too goes back behind this one.
+        undone["power_mode"] = self.name
+        self._requested = _after(self._requested, undone)
+        self._on_board = _after(self._on_board, undone)
         self._refuse(change.name, reason)
 
     def _find(self, name: str) -> Tuple[PowerProfile, Optional[Mode]]:
@@ -236,7 +243,9 @@ class PowerModes:
         change = change._replace(before=change.before.changed({"power_mode": self.name}))
         if not change.name:
             self.name = ""
+            self._switcher.withdraw()
         elif change.mode is None:
+            self._switcher.withdraw()
             self._take_effect(change)
         else:
             self._on_board = change
@@ -256,5 +265,13 @@ class PowerModes:
         self._set_parameters({"power_mode": self.name})
 
 
-def _without(change: ModeChange, names: Mapping[str, Any]) -> ModeChange:
+def _without(change: Optional[ModeChange], names: Mapping[str, Any]) -> Optional[ModeChange]:
+    """The same change, which leaves these parameters alone."""
+    if change is None:
+        return None
     return change._replace(values={name: value for name, value in change.values.items() if name not in names})
+
+
+def _after(change: Optional[ModeChange], values: Mapping[str, Any]) -> Optional[ModeChange]:
+    """The same change, with other parameters before it."""
+    return None if change is None else change._replace(before=change.before.changed(values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
@@ -79,6 +79,36 @@ class PowerSweep:
     points: List[PowerPoint] = field(default_factory=list)
     left_out: Dict[str, str] = field(default_factory=dict)
 
+    def add(self, mode: str, network: SweptNetwork, run: Run, at_rest: Draw) -> None:
+        """Keep a point. Watts at rest that cannot be those of this point are left out.
+
+        Args:
+            mode: as in ``PowerPoint``.
+            network: that ran.
+            run: how it ran.
+            at_rest: what the device drew in this mode before.
+        """
+        config, watts, idle = network.config, run.draw.watts, at_rest.watts
+        if at_rest.covers != run.draw.covers:
+            idle = math.nan  # watts of two things cannot be compared
+        elif idle > watts and not math.isclose(idle, watts, rel_tol=1e-6):
+            self.left_out[f"watts at rest of {f'{mode} {network}'.strip()}"] = (
+                f"{idle:.2f} W at rest must be at most the {watts:.2f} W while it ran; something else was at work"
+            )
+            idle = math.nan
+        self.points.append(
+            PowerPoint(
+                mode=mode,
+                alpha=config.alpha,
+                size=network.size,
+                backend=config.backend,
+                precision=config.precision,
+                run=run,
+                idle_watts=min(idle, watts) if not math.isnan(watts) else math.nan,
+                mean_iou=network.mean_iou,
+            )
+        )
+
 
 def sweep_board(
     board: Board,
@@ -119,7 +149,7 @@ def sweep_board(
                 except PowerError as error:
                     sweep.left_out[f"mode {mode}"] = str(error)
                     continue
-            at_rest = None
+            at_rest = Draw()
             if settings.rest:
                 on_step(f"{name} at rest".strip())
                 measure_rest(sampler, settings.period, settings.settle)
@@ -129,7 +159,7 @@ def sweep_board(
                 run = _measure_network(network, images[network.size], sampler, settings)
                 if mode is not None:
                     keeper.require(mode)
-                sweep.points.append(_point(name, network, run, at_rest))
+                sweep.add(name, network, run, at_rest)
                 on_point()
 
 
@@ -142,19 +172,3 @@ def _measure_network(
         return measure_run(segmenter, images, settings.seconds, settings.rate, sampler, settings.period)
     finally:
         segmenter.close()
-
-
-def _point(mode: str, network: SweptNetwork, run: Run, at_rest: Optional[Draw]) -> PowerPoint:
-    config = network.config
-    # Watts of two things cannot be compared.
-    is_comparable = at_rest is not None and at_rest.covers == run.draw.covers
-    return PowerPoint(
-        mode=mode,
-        alpha=config.alpha,
-        size=network.size,
-        backend=config.backend,
-        precision=config.precision,
-        run=run,
-        idle_watts=at_rest.watts if at_rest is not None and is_comparable else math.nan,
-        mean_iou=network.mean_iou,
-    )

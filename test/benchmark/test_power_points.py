@@ -11,12 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from espnet_ros.benchmark.power_board import Interruptions
+from espnet_ros.benchmark.power_networks import SweptNetwork
 from espnet_ros.benchmark.power_plot import accuracy_energy_plot, nice_ticks, speed_power_plot
 from espnet_ros.benchmark.power_point import Draw, ReadingLog, Run, run_frames, summarize_draw
-from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table
+from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table, point_as_dict
 from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
 from espnet_ros.benchmark.street import FIRST_JUDGED_SEED, JudgedFrames, is_street_table
 from espnet_ros.classes import load_class_table
+from espnet_ros.config import NodeConfig
 from espnet_ros.power.governor_costs import OperationCosts
 from espnet_ros.power.measured_costs import read_measured_costs
 from espnet_ros.power.telemetry import PowerReading
@@ -109,6 +111,30 @@ def test_the_energy_above_rest_is_that_of_the_watts_above_rest(points):
     # 4 W at 20 frames/s are 0.2 J a frame; 2 W of them are there at rest.
     assert points[0].joules_above_idle == pytest.approx(0.1)
     assert math.isnan(replace(points[0], idle_watts=math.nan).joules_above_idle)
+
+
+@pytest.mark.parametrize(
+    ("at_rest", "idle", "left_out"),
+    [
+        (Draw(3.0, covers=MODULE), 3.0, []),
+        (Draw(4.0, covers=MODULE), 4.0, []),
+        (
+            Draw(4.1, covers=MODULE),
+            None,
+            ["4.10 W at rest must be at most the 4.00 W while it ran; something else was at"],
+        ),
+        (Draw(3.0, covers="CPU package"), None, []),
+        (Draw(), None, []),
+    ],
+)
+def test_watts_at_rest_that_are_not_those_of_the_point_are_not_known(points, tmp_path, at_rest, idle, left_out):
+    sweep = PowerSweep()
+    sweep.add("MAXQ", SweptNetwork(NodeConfig(alpha=3, input_height=360, input_width=480)), points[0].run, at_rest)
+    assert point_as_dict(sweep.points[0])["idle_watts"] == idle
+    assert [reason[: len(left_out[0])] for reason in sweep.left_out.values()] == left_out
+    path = tmp_path / "power.csv"
+    path.write_text(format_csv(sweep.points), encoding="utf-8")
+    assert read_measured_costs(path, OperationCosts()).seconds(3, tuple(SIZE), "MAXQ") == 0.05
 
 
 def test_the_csv_is_what_the_governor_reads(points, tmp_path):

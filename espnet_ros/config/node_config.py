@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 from espnet_ros.config.costmap_parameters import CostmapParameters
 from espnet_ros.config.engine_parameters import EngineParameters
 from espnet_ros.config.image_parameters import ImageParameters
-from espnet_ros.config.power_parameters import PowerParameters
+from espnet_ros.config.power_parameters import ALPHAS, PowerParameters
 from espnet_ros.config.rules import Rule
 from espnet_ros.errors import ParameterError
 
@@ -29,9 +29,11 @@ class NodeConfig(PowerParameters, CostmapParameters, ImageParameters, EnginePara
         self.check_power()
 
     @property
-    def wants_ready_alphas(self) -> bool:
-        """Whether other alphas are kept ready: asked for, or because the governor may change alpha at any moment."""
-        return self.keep_alphas_ready or (self.governor != "off" and len(self.allowed_alphas()) > 1)
+    def ready_alphas(self) -> Tuple[int, ...]:
+        """Alphas whose engines are kept ready: all where that is asked for, else those that the governor may choose."""
+        if self.keep_alphas_ready:
+            return ALPHAS
+        return () if self.governor == "off" else self.allowed_alphas()
 
     def as_dict(self) -> Dict[str, Any]:
         """Parameter name to value, in the order of definition."""

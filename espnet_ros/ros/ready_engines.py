@@ -76,7 +76,7 @@ class ReadyEngines:
         if segmenter is None or in_use is None or config is None:
             _free(self._take_unneeded([]), None)
             return False
-        wanted = in_use.siblings() if config.wants_ready_alphas else []
+        wanted = [wish for wish in in_use.siblings() if wish.config.alpha in config.ready_alphas]
         _free(self._take_unneeded(wanted), segmenter)
         if available_memory() < config.ready_min_memory:
             oldest = self._pool.take_oldest()

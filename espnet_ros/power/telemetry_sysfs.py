@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
 
 _CPU_DRIVERS = ("coretemp", "k10temp", "zenpower")
+_PAGE = 4096  # bytes
 
 
 class TemperatureSensor(NamedTuple):
@@ -19,9 +21,13 @@ class TemperatureSensor(NamedTuple):
 
 
 def read_text(file: Path) -> str:
-    """The file's content without blanks around it. Raises OSError."""
-    with open(file, encoding="ascii", errors="replace") as stream:
-        return stream.read().strip()
+    """The file's content without blanks around it, up to a page, which is all that the kernel gives. Raises OSError."""
+    # A reading takes some fifty of these, and a text stream for each would cost more than twice as much.
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _PAGE).decode("ascii", errors="replace").strip()
+    finally:
+        os.close(descriptor)
 
 
 def read_integer(file: Path) -> int:

@@ -7,15 +7,20 @@ It steps down at once and up after a hold, and tries what has failed ever more r
 from __future__ import annotations
 
 import math
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
 
+from espnet_ros.power import governor_reasons as reasons
 from espnet_ros.power.governor_costs import Costs, LearnedCosts, OperationCosts
+from espnet_ros.power.governor_failures import Failures
 from espnet_ros.power.governor_heat import HeatGuard
+from espnet_ros.power.governor_readings import Readings
 from espnet_ros.power.governor_types import Allowed, Decision, Hysteresis, Observation, Option, Promise
 
-_UNITS = {"rate": "frames/s", "power": "W", "latency": "s"}
 _READINGS = {"rate": "seconds", "power": "watts", "latency": "latency", "thermal": "temperature"}
-_NAMES = {"seconds": "time a frame takes", "watts": "power", "latency": "latency", "temperature": "temperature"}
+_SUDDEN = 1.1
+"""From one observation to the next by this factor: something has happened."""
+_SURELY, _SURELY_ANOTHER = 0.95, 0.98
+"""Shares of the measured rate of the camera that the present option's own rate must reach, and another's."""
 Rank = Tuple[int, int, float, float]
 
 
@@ -44,10 +49,13 @@ class Governor:
         self._current = current
         self._costs = LearnedCosts(costs or OperationCosts(), self._hysteresis.hold)
         self._heat = HeatGuard(promise.max_temperature, self._hysteresis)
-        self._changed_at = -math.inf
-        self._tried_at = -math.inf
+        self._failures = Failures(self._hysteresis)
+        self._readings = Readings(self._hysteresis.hold)
+        self._changed_at = self._decided_at = self._happened_at = -math.inf
+        self._told = True
         self._better_since: Optional[float] = None
-        self._failures: Dict[Option, Tuple[int, float]] = {}
+        self._load_before = math.nan
+        self._watts_before = math.nan
 
     @property
     def current(self) -> Option:
@@ -57,143 +65,234 @@ class Governor:
     def set_promise(self, promise: Promise) -> None:
         """Hold another promise from the next decision on. What was learned about the board stays."""
         if promise.kind != self._promise.kind:
-            self._failures.clear()
+            self._failures.forget()
+        if promise != self._promise:
+            self._failures.end()
+            self._told = True
+            self._better_since = None
         self._promise = promise
-        self._heat.limit = promise.max_temperature
-        self._better_since = None
+        self._heat.set_limit(promise.max_temperature)
 
     def set_allowed(self, allowed: Allowed) -> None:
         """Choose from other options from the next decision on."""
         self._options = allowed.options()
+        self._told = True
         self._better_since = None
 
     def set_current(self, option: Option, time: float) -> None:
         """Somebody else has changed what runs: go on from there."""
         if option != self._current:
-            self._current, self._changed_at, self._tried_at = option, time, -math.inf
+            self._start(option, time)
+            self._failures.end()
+            self._told = True
 
     def decide(self, observation: Observation) -> Decision:
-        """What to run from now on, and why. Never raises for what is missing in the observation."""
+        """What to run from now on, and why. Never raises, whatever the observation lacks."""
         if self._promise.kind == "off":
             return self._keep("the governor is off")
+        time = observation.time
+        if not math.isfinite(time):
+            return self._keep("the time is unknown, nothing changes")
+        observation = self._readings.take(observation)
+        self._notice(time)
+        self._heat.see(observation)
         if observation.switching:
-            self._changed_at = observation.time
+            self._changed_at = time
             return self._keep("the last change is under way")
-        if observation.time - self._changed_at < self._hysteresis.settle:
-            return self._keep("settling after the last change")
-        self._costs.observe(self._current, observation)
-        heat = self._heat.observe(observation, self._costs.model_watts(self._current))
         if self._current not in self._options:
             return self._leave_forbidden(observation)
+        if time - self._changed_at < self._hysteresis.settle:
+            return self._keep("settling after the last change")
+        images = observation.asked_rate != 0
+        if images:
+            self._costs.observe(self._current, observation)
+        watts, broken = self._costs.model_watts(self._current), self._load_before > self._hysteresis.down_at
+        heat = self._heat.judge(observation, watts, self._may_change(time), broken)
         if heat:
             return self._step_down_for_heat(heat, observation)
+        if not images:
+            self._better_since = None
+            self._costs.forget_window()
+            return self._keep("no images arrive, nothing changes")
+        return self._decide_by_load(observation)
+
+    def _notice(self, time: float) -> None:
+        """Remember when something has happened, and what no longer counts because of it."""
+        if self._readings.paused:
+            self._costs.forget_window()
+            self._heat.pause()
+            self._failures.end()
+            self._better_since, self._load_before = None, math.nan
+            if time < max(self._changed_at, self._decided_at, self._happened_at):
+                self._failures.forget()
+                self._changed_at = self._decided_at = time - self._hysteresis.settle
+        if self._told or self._readings.camera_changed or self._readings.paused:
+            self._happened_at = time
+        if self._told or self._readings.camera_changed:
+            self._load_before = math.nan
+        self._told = False
+
+    def _may_change(self, time: float) -> bool:
+        """Whether a step down may come now: at once where something has happened, else at the pace."""
+        happened = time - self._happened_at <= self._hysteresis.response
+        return happened or time - self._decided_at >= self._hysteresis.pace
+
+    def _decide_by_load(self, observation: Observation) -> Decision:
         reading = _READINGS[self._promise.kind]
         if math.isnan(getattr(observation, reading)):
-            return self._keep(f"{self._promise.kind}: the {_NAMES[reading]} is unknown, nothing changes")
+            self._better_since = None
+            return self._keep(reasons.unknown(self._promise, reading))
+        if self._watts_stick(observation):
+            self._better_since = None
+            return self._keep(f"power: still exactly {observation.watts:.3g} W after the last change, waiting for news")
         load = self._load(self._current, observation, worst=False)
+        if self._load_before * _SUDDEN < load < math.inf:
+            self._happened_at = observation.time
+        self._load_before = load
         if load > self._hysteresis.down_at:
             return self._step_down(load, observation)
         return self._step_up(load, observation)
 
+    def _watts_stick(self, observation: Observation) -> bool:
+        """Whether the very same watts are read as before the last change, as no working sensor does."""
+        return self._promise.kind == "power" and observation.watts == self._watts_before
+
     def _keep(self, reason: str) -> Decision:
         return Decision(self._current, reason, changed=False)
 
-    def _change(self, option: Option, reason: str, time: float) -> Decision:
+    def _change(self, option: Option, reason: str, observation: Observation) -> Decision:
         changed = option != self._current
-        self._current, self._changed_at, self._better_since = option, time, None
+        self._start(option, observation.time)
+        self._decided_at, self._watts_before = observation.time, observation.watts
         return Decision(option, f"{reason}: {option}", changed)
 
+    def _start(self, option: Option, time: float) -> None:
+        self._current, self._changed_at, self._better_since = option, time, None
+        self._load_before = self._watts_before = math.nan
+
     def _leave_forbidden(self, observation: Observation) -> Decision:
-        best = self._best(self._cool(), observation) or min(self._options, key=self._costs.model_watts)
-        self._tried_at = -math.inf
-        return self._change(best, "what ran is not allowed", observation.time)
+        self._failures.end()
+        options = self._cool() or [self._coolest()]
+        if math.isnan(self._load(self._current, observation, worst=False)):
+            # Nothing is known of the promise: what draws no more than what ran.
+            watts = self._costs.model_watts(self._current)
+            best: Optional[Option] = max(
+                (option for option in options if self._costs.model_watts(option) <= watts),
+                key=self._rank,
+                default=None,
+            )
+        else:
+            best = self._best(options, observation)
+        return self._change(best or self._nearest(options, observation), "what ran is not allowed", observation)
 
     def _step_down_for_heat(self, reason: str, observation: Observation) -> Decision:
-        best = self._coolest_kept(observation)
+        options = self._cool() or [self._coolest()]
+        best = self._best(options, observation) or self._nearest(options, observation)
         if self._costs.model_watts(best) >= self._costs.model_watts(self._current):
             return self._keep(f"{reason}, and nothing allowed draws less")
-        self._tried_at = -math.inf
-        return self._change(best, reason, observation.time)
-
-    def _coolest_kept(self, observation: Observation) -> Option:
-        """Of what is cool enough the best that holds the promise, else what comes nearest to it; else the coolest."""
-        cooler = self._cool()
-        if not cooler:
-            return min(self._options, key=self._costs.model_watts)
-        loads = {option: self._load(option, observation, worst=False) for option in cooler}
-        return self._best(cooler, observation) or min(
-            cooler, key=lambda option: (math.isnan(loads[option]), loads[option])
-        )
+        self._failures.end()
+        return self._change(best, reason, observation)
 
     def _step_down(self, load: float, observation: Observation) -> Decision:
-        broken = f"{self._state(observation)}, {load:.0%} of what the promise allows"
-        self._remember_failure(observation.time)
-        best = self._best(self._cool(), observation)
+        time = observation.time
+        self._better_since = None
+        broken = reasons.state(self._promise, observation, self._current, load)
+        if not (self._may_change(time) or self._hysteresis.alarm <= load < math.inf):
+            wait = self._hysteresis.pace - (time - self._decided_at)
+            return self._keep(f"{broken}; the next change in {wait:.0f} s, as nothing else has happened")
+        self._failures.fail(load, time)
+        options = self._cool() or [self._coolest()]
+        best = self._best(options, observation)
         if best is None or best == self._current:
-            best = min(self._cool() or self._options, key=lambda option: self._load(option, observation, worst=False))
-            if self._load(best, observation, worst=False) >= load * self._hysteresis.down_at:
+            best = self._nearest(options, observation)
+            if not self._load(best, observation, worst=False) < load * self._hysteresis.down_at:
                 return self._keep(f"{broken}, and nothing allowed does better")
-        self._tried_at = -math.inf
-        return self._change(best, broken, observation.time)
+        return self._change(best, broken, observation)
 
     def _step_up(self, load: float, observation: Observation) -> Decision:
-        held = f"{self._state(observation)}, {load:.0%} of what the promise allows"
-        if observation.time - self._tried_at > self._hysteresis.trial:
-            self._failures.pop(self._current, None)
-        if observation.time - self._changed_at < self._hysteresis.hold:
-            return self._keep(held)
-        barred = self._barred_load(observation)
-        fitting = [
-            option
-            for option in self._cool()
-            if self._is_better(option)
-            and self._load(option, observation, worst=True) < min(barred, self._up_at(option))
-        ]
+        time, hold = observation.time, self._hysteresis.hold
+        held = reasons.state(self._promise, observation, self._current, load)
+        self._failures.hold(time)
+        fitting, warm = self._fitting(observation)
         if not fitting:
             self._better_since = None
-            return self._keep(held)
+            return self._keep(
+                f"{held}; {max(warm, key=self._rank)} waits for heat, {self._heat.waiting()}" if warm else held
+            )
         if self._better_since is None:
-            self._better_since = observation.time
-        if observation.time - self._better_since < self._hysteresis.hold:
-            return self._keep(f"{held}; {max(fitting, key=self._rank)} fits and is being held back")
-        self._tried_at = observation.time
-        return self._change(max(fitting, key=self._rank), f"{held}; more fits", observation.time)
+            self._better_since = time
+        best = max(fitting, key=self._rank)
+        predicted = self._load(best, observation, worst=True)
+        wait = hold - (time - max(self._better_since, self._changed_at))
+        if wait > 0:
+            return self._keep(f"{held}; {reasons.fits(best, predicted)}, held back for {wait:.0f} s")
+        self._failures.begin(best, predicted, time)
+        waited = time - self._better_since
+        return self._change(
+            best, f"{held}; more has fitted for {waited:.0f} s, now {reasons.fits(best, predicted)}", observation
+        )
+
+    def _fitting(self, observation: Observation) -> Tuple[List[Option], List[Option]]:
+        """What is better than the present option and holds the promise by the worst of the hold: cool, and too warm."""
+
+        def load(option: Option) -> float:
+            return self._load(option, observation, worst=True)
+
+        distrust = self._failures.distrust(load, observation.time)
+        fitting = [
+            option
+            for option in self._options
+            if self._is_better(option) and load(option) * distrust(option) < self._up_at(option)
+        ]
+        most = self._most_watts()
+        cool = [option for option in fitting if not self._costs.model_watts(option) > most]
+        return cool, [] if cool else fitting
 
     def _up_at(self, option: Option) -> float:
         return self._hysteresis.up_at if self._costs.knows(option) else self._hysteresis.first_up_at
 
-    def _remember_failure(self, time: float) -> None:
-        if time - self._tried_at > self._hysteresis.trial:
-            return
-        count = self._failures.get(self._current, (0, 0.0))[0] + 1
-        wait = min(self._hysteresis.longest_hold, self._hysteresis.hold * 2**count)
-        self._failures[self._current] = (count, time + wait)
-
-    def _barred_load(self, observation: Observation) -> float:
-        """Load from which on options are barred, as they would fail where a smaller one has failed."""
-        barred = [option for option, (_, until) in self._failures.items() if until > observation.time]
-        return min((self._load(option, observation, worst=True) * 0.98 for option in barred), default=math.inf)
-
     def _load(self, option: Option, observation: Observation, worst: bool) -> float:
-        """Predicted load of an option as a share of the promise; infinity where it cannot hold it."""
+        """Predicted load of an option as a share of the promise; infinity where its own rate is too low for it."""
         kind, target = self._promise.kind, self._promise.target
         if kind == "rate":
             asked = observation.asked_rate
             needed = min(target, asked) if asked > 0 else target
-            return math.inf if option.max_rate < needed else needed * self._costs.seconds(option, worst)
+            # The asked rate is measured: one of 10.2 may be that of a camera of 10.
+            surely_asked = (_SURELY if option == self._current else _SURELY_ANOTHER) * asked if asked > 0 else target
+            if option.max_rate < min(target, surely_asked):
+                return math.inf
+            return needed * self._costs.seconds(option, worst)
         if kind == "power":
             return self._costs.watts(option, worst) / target
         if kind == "latency":
             return self._costs.latency(option, worst) / target
         return 0.0
 
+    def _most_watts(self) -> float:
+        """What an option may draw by the model: up to the ceiling, and no more than what runs while it is hot."""
+        ceiling = self._heat.ceiling
+        return min(ceiling, self._costs.model_watts(self._current)) if self._heat.hot else ceiling
+
     def _cool(self) -> List[Option]:
-        return [option for option in self._options if self._costs.model_watts(option) <= self._heat.ceiling]
+        most = self._most_watts()
+        return [option for option in self._options if not self._costs.model_watts(option) > most]
+
+    def _coolest(self) -> Option:
+        return min(self._options, key=self._costs.model_watts)
 
     def _best(self, options: Iterable[Option], observation: Observation) -> Optional[Option]:
         landing = self._hysteresis.land_at
         fitting = [option for option in options if self._load(option, observation, worst=False) < landing]
         return max(fitting, key=self._rank) if fitting else None
+
+    def _nearest(self, options: Iterable[Option], observation: Observation) -> Option:
+        """What comes nearest to the promise; of what comes as near, what draws least."""
+
+        def distance(option: Option) -> Tuple[bool, float, float]:
+            load = self._load(option, observation, worst=False)
+            return math.isnan(load), 0.0 if math.isnan(load) else load, self._costs.model_watts(option)
+
+        return min(options, key=distance)
 
     def _rank(self, option: Option) -> Rank:
         """Larger is preferred: input size, alpha, useful frames a second in steps of 10 %, then fewer watts."""
@@ -214,13 +313,3 @@ class Governor:
             return True
         cheaper = self._costs.model_watts(option) < self._hysteresis.watt_gain * self._costs.model_watts(self._current)
         return cheaper and gain > 1 / math.sqrt(self._hysteresis.rate_gain)
-
-    def _state(self, observation: Observation) -> str:
-        kind, target = self._promise.kind, self._promise.target
-        if kind == "thermal":
-            return f"thermal: {observation.temperature:.1f} of {self._promise.max_temperature:g} °C"
-        if kind == "rate":
-            able = 1 / observation.seconds if observation.seconds > 0 else math.inf
-            return f"rate: able to answer {able:.3g} of {target:g} frames/s"
-        present = observation.watts if kind == "power" else observation.latency
-        return f"{kind}: {present:.3g} of {target:g} {_UNITS[kind]}"

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Deque, Dict, Mapping, Optional, Protocol, Set, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Deque, Dict, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 from espnet_ros.power.governor_types import Observation, Option
 from espnet_ros.power.operations import count_operations
 
 _MOST_CORRECTION = 2.0
 _LEARNING = 0.5
+_MOST_GAIN = 4.0
+_TELLING = 0.05
+"""Of the watts: a predicted difference below this share says nothing about the model."""
+_AFTER = 3
+"""Observations after a change that say what it did to the watts."""
+_TOGETHER = 3
+_NOISE = 0.07
+Network = Tuple[int, Tuple[int, int]]
 
 
 class Costs(Protocol):
@@ -57,6 +65,20 @@ class _Sample:
     """Observed seconds a frame over predicted ones; NaN where not observed."""
     latency: float
     watts: float
+    model_watts: float
+    """What the model said in that moment."""
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was last seen of the option before."""
+
+    time: float
+    speed: float
+    watts: float
+    model_watts: float
+    asked: float
+    gain: float
 
 
 class LearnedCosts:
@@ -74,26 +96,38 @@ class LearnedCosts:
         self._picked: Dict[Tuple[str, bool], float] = {}
         self._current: Optional[Option] = None
         self._asked = math.inf
-        self._correction: Dict[Tuple[int, Tuple[int, int], Optional[str]], float] = {}
+        self._modes: Dict[Optional[str], float] = {}
+        self._networks: Dict[Network, float] = {}
         self._model: Dict[Tuple[int, Tuple[int, int], Optional[str]], float] = {}
-        self._speed_before = math.nan
+        self._gain = 1.0
+        self._before: Optional[_Before] = None
+        self._left: Optional[Option] = None
         self._known: Set[Tuple[int, Tuple[int, int], Optional[str]]] = set()
 
     def observe(self, option: Option, observation: Observation) -> None:
-        """Take in an observation that belongs to ``option``."""
+        """Take in an observation that belongs to ``option``, while images arrive."""
         if option != self._current:
             self._restart(option)
-        self._asked = observation.asked_rate if observation.asked_rate > 0 else math.inf
-        speed = observation.seconds / self._model_seconds(option)
-        if not math.isnan(speed) and not math.isnan(self._speed_before):
-            self._correct(option, speed / self._speed_before)
-            self._speed_before = math.nan
-        speed = observation.seconds / self._model_seconds(option)
+        self._asked = math.inf if math.isnan(observation.asked_rate) else observation.asked_rate
+        if not self._samples and not observation.throttled:
+            self._learn_speed(option, observation)
         self._known.add(_key(option))
-        self._samples.append(_Sample(observation.time, speed, observation.latency, observation.watts))
+        speed = observation.seconds / self._model_seconds(option)
         self._picked.clear()
+        sample = _Sample(observation.time, speed, observation.latency, observation.watts, math.nan)
+        self._samples.append(sample)
+        # The model's watts depend on the speed just seen.
+        self._samples[-1] = replace(sample, model_watts=self.model_watts(option))
+        if len(self._samples) <= _AFTER:
+            self._learn_gain()
         while self._samples[0].time < observation.time - self._window:
             self._samples.popleft()
+
+    def forget_window(self) -> None:
+        """What was observed so far does not belong to what comes now."""
+        self._samples.clear()
+        self._picked.clear()
+        self._before = None
 
     def knows(self, option: Option) -> bool:
         """Whether the option ran here, at whatever rate."""
@@ -118,15 +152,16 @@ class LearnedCosts:
 
     def watts(self, option: Option, worst: bool) -> float:
         """Watts of ``option``: the observed ones and the predicted difference. NaN where watts are unknown."""
-        present = self._pick("watts", worst)
         if self._current is None:
-            return present
-        return present + self.model_watts(option) - self.model_watts(self._current)
+            return math.nan
+        if option == self._current and not worst:
+            return self._pick("watts", worst)
+        return self._pick("surplus", worst) + self._gain * self.model_watts(option)
 
     def model_watts(self, option: Option) -> float:
         """Watts of ``option`` by the model, at the asked rate and the observed speed. For comparing options only."""
         rate = min(self._asked, option.max_rate)
-        slower = self._correction.get(_key(option), 1.0) * self._speed(worst=False)
+        slower = self._correction(option) * self._speed(worst=False)
         return self._costs.watts(option.alpha, option.size, option.mode, rate * slower)
 
     def rate(self, option: Option) -> float:
@@ -137,22 +172,53 @@ class LearnedCosts:
         return self.rate(option) * self.seconds(option, worst=False)
 
     def _restart(self, option: Option) -> None:
+        self._before, self._left = None, self._current
         if self._samples:
-            self._speed_before = self._samples[-1].speed
+            last = self._samples[-1]
+            watts = [sample.watts for sample in self._samples if not math.isnan(sample.watts)][-_AFTER:]
+            mean = sum(watts) / len(watts) if watts else math.nan
+            self._before = _Before(last.time, last.speed, mean, last.model_watts, self._asked, self._gain)
         self._samples.clear()
         self._picked.clear()
         self._current = option
 
-    def _correct(self, option: Option, surprise: float) -> None:
-        # Half of the surprise: the load may have changed in the same moment.
-        corrected = self._correction.get(_key(option), 1.0) * math.pow(surprise, _LEARNING)
-        self._correction[_key(option)] = min(_MOST_CORRECTION, max(1 / _MOST_CORRECTION, corrected))
+    def _learn_speed(self, option: Option, observation: Observation) -> None:
+        """Half of the surprise, as the load may have changed in the same moment: of the mode, the network, or both."""
+        if self._before is None or self._left is None or observation.time - self._before.time > 2 * self._window:
+            return
+        surprise = observation.seconds / self._model_seconds(option) / self._before.speed
+        if math.isnan(surprise):
+            return
+        other_mode, other_network = option.mode != self._left.mode, _network(option) != _network(self._left)
+        share = math.pow(surprise, _LEARNING / max(1, other_mode + other_network))
+        if other_mode:
+            self._modes[option.mode] = _bounded(self._modes.get(option.mode, 1.0) * share, _MOST_CORRECTION)
+        if other_network:
+            key = _network(option)
+            self._networks[key] = _bounded(self._networks.get(key, 1.0) * share, _MOST_CORRECTION)
+
+    def _learn_gain(self) -> None:
+        """How many watts a watt of the model is: half of what a change has shown (of its logarithm)."""
+        before, present = self._before, self._samples[-1].model_watts
+        watts = [sample.watts for sample in self._samples if not math.isnan(sample.watts)]
+        if before is None or not watts or math.isnan(before.watts):
+            return
+        predicted = present - before.model_watts
+        same_rate = before.asked == self._asked or abs(before.asked / self._asked - 1) < 0.1
+        if not same_rate or before.gain * abs(predicted) < _TELLING * before.watts or watts[-1] == before.watts:
+            return
+        shown = max(1 / _MOST_GAIN, (sum(watts) / len(watts) - before.watts) / predicted)
+        self._gain = _bounded(math.sqrt(before.gain * shown), _MOST_GAIN)
+        self._picked.clear()
+
+    def _correction(self, option: Option) -> float:
+        return self._modes.get(option.mode, 1.0) * self._networks.get(_network(option), 1.0)
 
     def _model_seconds(self, option: Option) -> float:
         key = _key(option)
         if key not in self._model:
             self._model[key] = self._costs.seconds(*key)
-        return self._model[key] * self._correction.get(key, 1.0)
+        return self._model[key] * self._correction(option)
 
     def _speed(self, worst: bool) -> float:
         speed = self._pick("speed", worst)
@@ -161,10 +227,27 @@ class LearnedCosts:
     def _pick(self, name: str, worst: bool) -> float:
         # Asked for once an option and decision, so it is remembered until the next observation.
         if (name, worst) not in self._picked:
-            values = (getattr(sample, name) for sample in self._samples)
+            if name == "surplus":
+                values = [sample.watts - self._gain * sample.model_watts for sample in self._samples]
+            else:
+                values = [getattr(sample, name) for sample in self._samples]
             known = [value for value in values if not math.isnan(value)] or [math.nan]
-            self._picked[name, worst] = max(known) if worst else known[-1]
+            self._picked[name, worst] = max(known) if worst else _present(known[-_TOGETHER:])
         return self._picked[name, worst]
+
+
+def _present(newest: Sequence[float]) -> float:
+    """The mean of the newest values, so that noise breaks no promise; the last alone where it is far from the rest."""
+    mean, last = sum(newest) / len(newest), newest[-1]
+    return mean if abs(last - mean) <= _NOISE * abs(mean) else last
+
+
+def _bounded(value: float, most: float) -> float:
+    return min(most, max(1 / most, value))
+
+
+def _network(option: Option) -> Network:
+    return option.alpha, option.size
 
 
 def _key(option: Option) -> Tuple[int, Tuple[int, int], Optional[str]]:

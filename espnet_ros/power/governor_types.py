@@ -118,25 +118,50 @@ class Hysteresis:
     settle: float = 2.0
     """Seconds after a change in which observations still belong to the option before."""
     hold: float = 12.0
-    """Seconds for which a better option must fit before it is tried; also since the last change."""
-    trial: float = 60.0
-    """Seconds in which a step down after a step up counts as its failure."""
-    longest_hold: float = 600.0
-    """Seconds; each failure doubles the hold of what failed, up to this."""
+    """Seconds for which a better option must fit before it is tried; also since the last change. At least 1."""
+    response: float = 5.0
+    """Seconds after something has happened in which changes may follow each other as soon as they have settled."""
+    slowest_pace: float = 10.0
+    """Seconds between two changes otherwise, or the hold where that is less."""
+    alarm: float = 1.5
+    """A load from which on the pace does not count."""
+    shortest_trial: float = 60.0
+    """Seconds in which a step down after a step up counts as its failure, or five holds where that is more."""
+    shortest_limit: float = 600.0
+    """Seconds; each failure doubles the hold of what failed, up to this, or eight holds where that is more."""
     rate_gain: float = 1.1
     """More frames a second are worth a change only by this factor."""
     watt_gain: float = 0.9
     """Fewer watts at the same accuracy are worth a change only below this share of the present ones."""
     heat_margin: float = 2.0
-    """Degrees below the limit at which the governor steps down."""
+    """Degrees below the limit from which on nothing may draw more, and a rise is answered."""
     heat_ahead: float = 20.0
     """Seconds; the temperature is extrapolated so far."""
     cool_margin: float = 8.0
-    """Degrees below the limit at which it may step up again."""
+    """Degrees below the limit at which heat may allow more again."""
     heat_settle: float = 10.0
     """Seconds between steps because of heat, 3 where the board throttles already."""
     cool_hold: float = 60.0
     """Seconds for which the board must stay cool before a step up."""
+
+    def __post_init__(self) -> None:
+        if not (self.hold >= 1 and math.isfinite(self.hold)):
+            raise ParameterError(f"the governor's hold must be at least 1 s, is {self.hold:g}")
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two changes in steady load."""
+        return min(self.slowest_pace, self.hold)
+
+    @property
+    def trial(self) -> float:
+        """Seconds in which a step down after a step up counts as its failure."""
+        return max(self.shortest_trial, 5 * self.hold)
+
+    @property
+    def longest_hold(self) -> float:
+        """Seconds for which what failed is barred at most."""
+        return max(self.shortest_limit, 8 * self.hold)
 
 
 @dataclass(frozen=True)

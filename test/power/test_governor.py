@@ -62,7 +62,8 @@ def test_a_rate_that_the_camera_does_not_give_is_not_missed():
 
 def test_the_reason_names_what_was_measured_and_what_was_promised():
     decision = _governor(Promise("power", 8.0)).decide(_observe(0.0, seconds=0.08, watts=10.0))
-    assert decision.reason.startswith("power: 10 of 8 W, 125% of what the promise allows")
+    # alpha 8 at half size would draw 10 - (12 - 8) = 6 W.
+    assert decision.reason == "power: 10 W, at most 8 W promised, load 125%: alpha 8, 256x512"
 
 
 def test_watts_above_the_budget_are_answered_by_the_most_accurate_option_below_it():
@@ -102,7 +103,13 @@ def test_a_step_up_waits_for_the_hold():
     decisions = _hold(governor, 0.0, 14, seconds=0.03)
     assert [decision.changed for decision in decisions] == [False] * 12 + [True, False]
     assert decisions[12].option == Option(8, FULL)
-    assert "is being held back" in decisions[11].reason
+    assert decisions[11].reason == (
+        "rate: 33.3 frames/s possible, 8 promised, load 24%; alpha 8, 512x1024 fits at a load of 64%, held back for 1 s"
+    )
+    assert decisions[12].reason == (
+        "rate: 33.3 frames/s possible, 8 promised, load 24%; more has fitted for 12 s, "
+        "now alpha 8, 512x1024 fits at a load of 64%: alpha 8, 512x1024"
+    )
 
 
 def test_an_option_that_never_ran_needs_more_room_than_one_that_did():

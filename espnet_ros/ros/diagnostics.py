@@ -30,25 +30,25 @@ class NodeHealth(NamedTuple):
         report: how the engine is.
         is_active: images are being answered.
         tally: the images since activation.
-        new_refusals, new_failures: images since the last message that could not be used, that the engine failed on.
         last_refusal, last_failure: the newest of each error's message.
         image_topic: where the images come from.
         image_timeout: silence, in seconds, that is worth a warning.
         costmap: how the costmap is; None before the node is configured.
         power: the power mode, what is measured, and the governor.
+        new_refusals, new_failures: images since the last message that could not be used, that the engine failed on.
     """
 
     report: EngineReport
     is_active: bool
     tally: Tally
-    new_refusals: int
-    new_failures: int
     last_refusal: str
     last_failure: str
     image_topic: str
     image_timeout: float
     costmap: Optional[CostmapHealth] = None
     power: Optional[PowerReport] = None
+    new_refusals: int = 0
+    new_failures: int = 0
 
 
 def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> DiagnosticArray:

@@ -6,33 +6,29 @@ import sys
 from typing import Any, Dict, List, Optional, Union
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from espnet_ros.config import NodeConfig
-from espnet_ros.engines import Engine
 from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import ParameterError
-from espnet_ros.msg import EngineStatus, PowerStatus
+from espnet_ros.msg import EngineStatus
 from espnet_ros.ros import parameters
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
-from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
-from espnet_ros.ros.engine_control import EngineControl, EngineReport, explain
+from espnet_ros.ros.diagnostics import NodeHealth
+from espnet_ros.ros.engine_control import EngineControl, explain
+from espnet_ros.ros.health_publisher import HealthPublisher
 from espnet_ros.ros.image_troubles import ImageTroubles
 from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.own_parameters import OwnParameters
 from espnet_ros.ros.power_control import PowerControl
-from espnet_ros.ros.power_output import power_status
-from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS, ImagePublishers, LabelInfoPublisher
+from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
 from espnet_ros.ros.worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageWorker, Tally
-from espnet_ros.segmenter import engine_summary
 
 _STALENESS_CHECKED_EVERY = 0.1  # s
 _SIGNALS_SEEN_EVERY = 0.1  # s
@@ -56,14 +52,8 @@ class EspnetNode(SturdyLifecycleNode):
         self._outputs: Optional[ImagePublishers] = None
         self._costmap: Optional[CostmapOutput] = None
         self._subscription: Optional[Any] = None
-        self._tally_shown = Tally()
-        self._report_shown: Optional[EngineReport] = None
-        self._engine_announced: Optional[Engine] = None
         self._troubles = ImageTroubles()
-        self._status_publisher = self.create_publisher(EngineStatus, "~/engine_status", LATCHED_QOS)
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._label_info = LabelInfoPublisher(self)
-        self._power_publisher = self.create_publisher(PowerStatus, "~/power_status", LATCHED_QOS)
+        self._health = HealthPublisher(self, self._describe_health)
         self._engine = EngineControl(self._note_engine_news)
         self._power = PowerControl(self._own_parameters.set, self._parameters_changed.trigger)
         # Simulated time may stand still; the node's health is still worth knowing.
@@ -117,7 +107,6 @@ class EspnetNode(SturdyLifecycleNode):
     def _activate(self) -> None:
         self._power.activate()
         self._worker = ImageWorker(self._answer, self._report, self._config.max_rate, answered=self._power.add_answer)
-        self._tally_shown = Tally()
         self._troubles = ImageTroubles()
         self._worker.start()
         message_type, topic = self._input()
@@ -138,7 +127,7 @@ class EspnetNode(SturdyLifecycleNode):
         self._deactivate()
         self._engine.release()
         self._power.release()
-        self._engine_announced = self._report_shown = None
+        self._health.forget_engine()
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
@@ -238,7 +227,7 @@ class EspnetNode(SturdyLifecycleNode):
                 self._power.modes.note_engine_in_use()
             self._announce_engine()
             self._renew_costmap()
-            if self._engine.report() != self._report_shown:
+            if self._engine.report() != self._health.report_shown:
                 self.publish_health()
         except Exception as error:  # the callback's edge
             self.get_logger().error(f"cannot apply parameters: {explain(error)}")
@@ -259,33 +248,25 @@ class EspnetNode(SturdyLifecycleNode):
             is_changing = engine.state == EngineStatus.REPLACING
             tally = Tally() if self._worker is None else self._worker.tally()
             self._power.tick(self._config, tally, engine.engine, is_changing)
-            if self.context.ok():
-                report = self._power.report(self._config)
-                self._power_publisher.publish(power_status(report, self.get_clock().now().to_msg()))
+            self._health.publish_power(self._power.report(self._config))
         except Exception as error:  # the callback's edge
             self.get_logger().error(f"cannot look at power: {explain(error)}")
 
     # Health
 
     def _announce_engine(self) -> None:
-        engine = self._engine.engine
-        if engine is not None and engine is not self._engine_announced:
-            self._engine_announced = engine
-            self.get_logger().info(f"engine: {engine_summary(engine)} ({engine.reason})")
-            header = Header(stamp=self.get_clock().now().to_msg())
-            self._label_info.publish(header, engine.spec.class_table, self._config.min_confidence)
+        self._health.announce_engine(self._engine.engine, self._config.min_confidence)
 
-    def _health(self) -> NodeHealth:
+    def publish_health(self) -> None:
+        """Say how the node is."""
+        self._health.publish()
+
+    def _describe_health(self) -> NodeHealth:
         worker = self._worker
-        tally = Tally() if worker is None else worker.tally(stale_after=self._config.image_timeout)
-        shown, self._tally_shown = self._tally_shown, tally
-        self._report_shown = self._engine.report()
         return NodeHealth(
-            report=self._report_shown,
+            report=self._engine.report(),
             is_active=self._subscription is not None,
-            tally=tally,
-            new_refusals=tally.refused - shown.refused,
-            new_failures=tally.failed - shown.failed,
+            tally=Tally() if worker is None else worker.tally(stale_after=self._config.image_timeout),
             last_refusal=self._troubles.last_refusal,
             last_failure=self._troubles.last_failure,
             image_topic=self.resolve_topic_name(self._input()[1]),
@@ -293,15 +274,6 @@ class EspnetNode(SturdyLifecycleNode):
             costmap=None if self._costmap is None else self._costmap.health(),
             power=self._power.report(self._config),
         )
-
-    def publish_health(self) -> None:
-        """Say on /diagnostics and ``~/engine_status`` how the node is."""
-        if not self.context.ok():
-            return
-        health = self._health()
-        stamp = self.get_clock().now().to_msg()
-        self._status_publisher.publish(engine_status(health, stamp))
-        self._diagnostics_publisher.publish(diagnostic_array(health, self.get_fully_qualified_name(), stamp))
 
 
 def main(args: Optional[List[str]] = None) -> int:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Deque, Dict, Mapping, Optional, Protocol, Sequence, Set, Tuple
+from typing import Deque, Dict, FrozenSet, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 from espnet_ros.power.governor_types import Observation, Option
 from espnet_ros.power.operations import count_operations
 
 _MOST_CORRECTION = 2.0
-_LEARNING = 0.5
+_LEARNING = 0.7
+"""Of the first surprise (of its logarithm) between two options, of the second half as much, of the third a third.
+
+The rest may be a load that changed in the same moment: what has come out right before is rather that.
+"""
 _MOST_GAIN = 4.0
 _TELLING = 0.05
 """Of the watts: a predicted difference below this share says nothing about the model."""
+_STEADY = 1.2
 _AFTER = 3
-"""Observations after a change that say what it did to the watts."""
+"""Observations that say what a change did to the watts, and whether the load was steady before it."""
 _TOGETHER = 3
 _NOISE = 0.07
 Network = Tuple[int, Tuple[int, int]]
+Key = Tuple[int, Tuple[int, int], Optional[str]]
 
 
 class Costs(Protocol):
@@ -75,6 +81,7 @@ class _Before:
 
     time: float
     speed: float
+    is_steady: bool
     watts: float
     model_watts: float
     asked: float
@@ -98,11 +105,12 @@ class LearnedCosts:
         self._asked = math.inf
         self._modes: Dict[Optional[str], float] = {}
         self._networks: Dict[Network, float] = {}
-        self._model: Dict[Tuple[int, Tuple[int, int], Optional[str]], float] = {}
+        self._model: Dict[Key, float] = {}
+        self._passed: Dict[FrozenSet[Key], int] = {}
         self._gain = 1.0
         self._before: Optional[_Before] = None
         self._left: Optional[Option] = None
-        self._known: Set[Tuple[int, Tuple[int, int], Optional[str]]] = set()
+        self._known: Set[Key] = set()
 
     def observe(self, option: Option, observation: Observation) -> None:
         """Take in an observation that belongs to ``option``, while images arrive."""
@@ -177,20 +185,24 @@ class LearnedCosts:
             last = self._samples[-1]
             watts = [sample.watts for sample in self._samples if not math.isnan(sample.watts)][-_AFTER:]
             mean = sum(watts) / len(watts) if watts else math.nan
-            self._before = _Before(last.time, last.speed, mean, last.model_watts, self._asked, self._gain)
+            is_steady = _is_steady([sample.speed for sample in self._samples][-_AFTER:])
+            self._before = _Before(last.time, last.speed, is_steady, mean, last.model_watts, self._asked, self._gain)
         self._samples.clear()
         self._picked.clear()
         self._current = option
 
     def _learn_speed(self, option: Option, observation: Observation) -> None:
-        """Half of the surprise, as the load may have changed in the same moment: of the mode, the network, or both."""
+        """Most of the surprise is that of the mode, the network, or both, whichever changed."""
         if self._before is None or self._left is None or observation.time - self._before.time > 2 * self._window:
             return
         surprise = observation.seconds / self._model_seconds(option) / self._before.speed
-        if math.isnan(surprise):
+        # A step down out of a load that has just jumped seems to help more than it does: the jump may be over.
+        if math.isnan(surprise) or (surprise < 1 and not self._before.is_steady):
             return
         other_mode, other_network = option.mode != self._left.mode, _network(option) != _network(self._left)
-        share = math.pow(surprise, _LEARNING / max(1, other_mode + other_network))
+        pair = frozenset((_key(option), _key(self._left)))
+        self._passed[pair] = self._passed.get(pair, 0) + 1
+        share = math.pow(surprise, _LEARNING / self._passed[pair] / max(1, other_mode + other_network))
         if other_mode:
             self._modes[option.mode] = _bounded(self._modes.get(option.mode, 1.0) * share, _MOST_CORRECTION)
         if other_network:
@@ -236,6 +248,11 @@ class LearnedCosts:
         return self._picked[name, worst]
 
 
+def _is_steady(newest: Sequence[float]) -> bool:
+    """Whether the newest values are alike; NaN is not."""
+    return len(newest) == _AFTER and max(newest) <= _STEADY * min(newest)
+
+
 def _present(newest: Sequence[float]) -> float:
     """The mean of the newest values, so that noise breaks no promise; the last alone where it is far from the rest."""
     mean, last = sum(newest) / len(newest), newest[-1]
@@ -250,5 +267,5 @@ def _network(option: Option) -> Network:
     return option.alpha, option.size
 
 
-def _key(option: Option) -> Tuple[int, Tuple[int, int], Optional[str]]:
+def _key(option: Option) -> Key:
     return option.alpha, option.size, option.mode

@@ -9,6 +9,7 @@ from test_governor import ALLOWED, FULL, HALF, HandCosts, _governor, _hold, _obs
 
 from espnet_ros.errors import ParameterError
 from espnet_ros.power.governor import Governor
+from espnet_ros.power.governor_costs import LearnedCosts
 from espnet_ros.power.governor_types import Allowed, Hysteresis, Observation, Option, Promise
 from espnet_ros.power.tx2_table import PredictedCosts
 
@@ -160,6 +161,21 @@ def test_what_failed_is_tried_again_at_once_where_the_promise_asks_for_much_less
     assert _first_change(_hold(governor, failed_at + 1.0, 20, seconds=0.03)) < 15
 
 
+def test_an_option_that_fails_only_after_a_while_is_tried_ever_more_rarely():
+    # alpha 8 takes the 80 ms that the model says, but 140 ms from its eighth second on.
+    governor = _governor(Promise("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
+    tries = []
+    for second in range(3600):
+        up = governor.current.alpha == 8
+        slow = up and second - tries[-1] >= 8
+        decision = governor.decide(_observe(float(second), seconds=(0.14 if slow else 0.08) if up else 0.03))
+        if decision.changed and decision.option.alpha == 8:
+            tries.append(second)
+    pauses = [later - earlier for earlier, later in zip(tries, tries[1:])]
+    assert 3 <= len(tries) <= 8
+    assert pauses[0] >= 24 and all(later > earlier for earlier, later in zip(pauses, pauses[1:]))
+
+
 def test_a_smaller_budget_is_not_the_fault_of_the_step_up_before_it():
     governor = _governor(Promise("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
     _hold(governor, 0.0, 14, seconds=0.03)
@@ -168,6 +184,19 @@ def test_a_smaller_budget_is_not_the_fault_of_the_step_up_before_it():
     assert governor.decide(_observe(16.0, seconds=0.08)).option.alpha == 3
     governor.set_promise(Promise("rate", 8.0))
     assert _first_change(_hold(governor, 17.0, 20, seconds=0.03)) == 13  # settled at 18, held for 12
+
+
+def test_while_the_board_is_hot_and_cools_nothing_that_draws_more_is_chosen():
+    governor = _governor(Promise("rate", 8.0, max_temperature=85.0), alpha=3, allowed=ONLY_ALPHA)
+    for second in range(12):
+        governor.decide(_observe(float(second), seconds=0.03, temperature=72 - 0.1 * second))
+    # 1 K below the new limit and falling: no reason to step down, but alpha 8, due now, draws 8.4 W instead of 4.4.
+    governor.set_promise(Promise("rate", 8.0, max_temperature=71.8))
+    for second in range(12, 22):
+        cooling = _observe(float(second), seconds=0.03, temperature=72 - 0.1 * second, asked_rate=8.0)
+        assert not governor.decide(cooling).changed
+    later = [_observe(float(second), seconds=0.03, temperature=60.0, asked_rate=8.0) for second in range(22, 40)]
+    assert any(governor.decide(observation).changed for observation in later)
 
 
 @pytest.mark.parametrize("hold", [2.0, 3.0])
@@ -193,6 +222,24 @@ def test_a_hold_of_a_minute_stretches_the_trial_and_the_longest_bar():
 def test_a_hold_below_a_second_is_refused(hold):
     with pytest.raises(ParameterError, match="the governor's hold must be at least 1 s"):
         Hysteresis(hold=hold)
+
+
+def test_what_a_change_did_to_the_watts_scales_the_next_prediction():
+    # A board that draws twice the watts of the model: 3 + 2 * 10 * busy.
+    costs = LearnedCosts(HandCosts(), 12.0)
+    costs.observe(Option(8, FULL, 5.0), _observe(0.0, seconds=0.08, watts=3 + 20 * 0.4))
+    assert costs.watts(Option(8, FULL, 10.0), worst=False) == pytest.approx(11 + 4)  # 0.4 more busy by the model
+    costs.observe(Option(8, FULL, 10.0), _observe(3.0, seconds=0.08, watts=3 + 20 * 0.8))
+    # Half of the surprise: sqrt(2) for each watt of the model.
+    assert costs.watts(Option(8, FULL, 5.0), worst=False) == pytest.approx(19 - 4 * math.sqrt(2))
+
+
+def test_a_surprise_is_learned_less_the_more_often_the_model_was_right():
+    costs = LearnedCosts(HandCosts(), 12.0)
+    costs.observe(Option(3, FULL), _observe(0.0, seconds=0.03))
+    costs.observe(Option(8, FULL), _observe(3.0, seconds=0.08))  # as predicted
+    costs.observe(Option(3, FULL), _observe(6.0, seconds=0.06))  # twice as long: 0.35 of the logarithm are learned
+    assert costs.seconds(Option(8, FULL), worst=False) == pytest.approx(0.16 / 2**0.35)
 
 
 _ODD = (math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, 1e-320, 1e-9, 1e9, 1e308, -1e308)

@@ -86,7 +86,12 @@ def test_in_the_cool_the_accuracy_that_heat_took_is_given_back(seed):
     # 8 K below the limit heat allows more: what would settle there is given back.
     fitting = [option for option in hour.options if hour.board.settled_temperature(option) <= LIMIT - 8]
     assert fitting
-    assert _accuracy(hour.board.option) >= max(_accuracy(option) for option in fitting)
+    best = max(fitting, key=lambda option: (*_accuracy(option), hour.board.rate(option)))
+    assert _accuracy(hour.board.option) >= _accuracy(best)
+    # Frames a second are compared in steps of 10 %.
+    assert _accuracy(hour.board.option) > _accuracy(best) or hour.board.rate(hour.board.option) > 0.8 * hour.board.rate(
+        best
+    )
     assert hour.held >= 0.99 * hour.judged
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import fields
 from typing import Any, Dict, Iterable, Mapping, Tuple
 
@@ -33,6 +34,9 @@ ENGINE_NAMES = (
 )
 """Parameters that take another engine when they change."""
 
+READ_AS_TEXT = ("governor", "power_mode", "governor_alphas", "governor_sizes", "governor_rates", "governor_modes")
+"""Texts that YAML takes for something else unless they are quoted twice."""
+
 
 def declare(node: Node) -> None:
     """Declare every parameter.
@@ -60,8 +64,9 @@ def describe(name: str) -> ParameterDescriptor:
         description=rule.description + (f" Unit: {rule.unit}." if rule.unit else ""),
         read_only=not rule.live,
         additional_constraints=_constraints(rule),
-        # To ROS, "max_rate: 10" in a YAML file is an integer, and an integer is no value for a double.
-        dynamic_typing=isinstance(default, float),
+        # To ROS, "max_rate: 10" in a YAML file is an integer, and an integer is no value for a double. Nor are the
+        # integer "power_mode: 2" and the truth value "governor: off" texts.
+        dynamic_typing=isinstance(default, float) or name in READ_AS_TEXT,
     )
     if rule.minimum is not None and rule.maximum is not None:
         if isinstance(default, float):
@@ -82,15 +87,22 @@ def _constraints(rule: Rule) -> str:
 
 
 def values(parameters: Iterable[Parameter]) -> Dict[str, Any]:
-    """Values by name, of this node's parameters alone; whole numbers become floats where the parameter is one."""
-    found = {}
-    for parameter in parameters:
-        if parameter.name in NAMES:
-            value = parameter.value
-            if isinstance(default_of(parameter.name), float) and type(value) is int:
-                value = float(value)
-            found[parameter.name] = value
-    return found
+    """Values by name, of this node's parameters alone, as their authors meant them.
+
+    Whole numbers become floats where the parameter is one. What YAML reads as a number, a list of numbers or a truth
+    value becomes a text where the parameter is a list or a name.
+    """
+    return {entry.name: _as_meant(entry.name, entry.value) for entry in parameters if entry.name in NAMES}
+
+
+def _as_meant(name: str, value: Any) -> Any:
+    if isinstance(default_of(name), float) and type(value) is int:
+        return float(value)
+    if name in READ_AS_TEXT and not isinstance(value, str):
+        if value is False:  # "off" without quotes
+            return "off"
+        return ", ".join(map(str, value)) if isinstance(value, (list, tuple, array)) else str(value)
+    return value
 
 
 def read(node: Node) -> NodeConfig:

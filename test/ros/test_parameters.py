@@ -57,6 +57,13 @@ def test_engine_parameters_are_live_parameters():
     assert all(rule_of(name).live for name in parameters.ENGINE_NAMES)
 
 
+def test_texts_that_yaml_takes_for_something_else_are_read_as_they_were_meant():
+    given = {"governor": False, "power_mode": 2, "governor_alphas": [3, 8], "governor_rates": [5.0, 0.0]}
+    meant = {"governor": "off", "power_mode": "2", "governor_alphas": "3, 8", "governor_rates": "5.0, 0.0"}
+    assert parameters.values([Parameter(name, value=value) for name, value in given.items()]) == meant
+    assert parameters.values([Parameter("governor_modes", value="MAXQ")]) == {"governor_modes": "MAXQ"}
+
+
 def test_a_whole_number_is_taken_for_a_float():
     values = parameters.values([Parameter("max_rate", value=10), Parameter("alpha", value=3)])
     assert values == {"max_rate": 10.0, "alpha": 3}

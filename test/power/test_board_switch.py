@@ -72,7 +72,7 @@ def wait_for(condition, seconds=30.0):
 
 def stop_in_the_middle(tx2, switcher, mode):
     """Ask for a mode and wait until nvpmodel has set it, but not yet read it back."""
-    tx2.steer("slow", "3600")
+    tx2.hold_back()
     switcher.request(mode, None)
     wait_for(lambda: tx2.mode() == mode.id)
 

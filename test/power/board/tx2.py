@@ -110,6 +110,11 @@ class Tx2:
         """What somebody with root does in another terminal."""
         subprocess.run([self.nvpmodel, "-m", str(mode_id)], stdin=subprocess.DEVNULL, check=True, timeout=30)
 
+    def hold_back(self) -> None:
+        """Modes that are set from now on do not read back before ``release("slow")``."""
+        self.steer("mode_before", str(self.mode()))
+        self.steer("slow", "3600")
+
     def mode(self) -> int:
         return int((self._state / "mode").read_text())
 

@@ -109,7 +109,7 @@ class Service:
 
     def status(self):
         now = self.masks.get(self.board.mode())
-        return [self._status.get(i, self.masks.get(i) == now) for i in range(len(self.names()))]
+        return [self._status.get(i, True) and self.masks.get(i) == now for i in range(len(self.names()))]
 
     def set(self, mode_id, force):
         if self.dies_on_set:

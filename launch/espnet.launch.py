@@ -107,8 +107,8 @@ def build_engine(context: LaunchContext) -> ExecuteProcess:
     command = [sys.executable, "-m", "espnet_ros.cli", "engine", "build"]
     command += ["--params-file", LaunchConfiguration("params_file")]
     command += ["--node", "/" + "/".join([*namespace_parts(context), "espnet"])]
-    for name, value in given_arguments(context, ENGINE_PARAMETERS).items():
-        command += [f"--{name}", value]
+    for name, value in given_arguments(context, ENGINE_PARAMETERS + POWER_PARAMETERS).items():
+        command += [f"--{name.replace('_', '-')}", value]
     return ExecuteProcess(cmd=command, name="espnet_engine_build", output="screen", on_exit=require_success)
 
 

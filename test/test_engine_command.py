@@ -118,6 +118,27 @@ def test_a_node_that_keeps_its_alphas_ready_gets_all_of_them(espnet_engine, buil
     assert [spec.checkpoint.alpha for spec in built.specs] == [5, 3, 8]
 
 
+def test_a_power_mode_and_a_governor_have_the_engines_that_the_node_will_want(espnet_engine, built, tmp_path):
+    file = tmp_path / "robot.yaml"
+    file.write_text(
+        "/**: {ros__parameters: {power_mode: tx2_max_q, precision: auto, governor: rate, governor_alphas: [3, 8], "
+        "governor_sizes: 128x256}}"
+    )
+    assert espnet_engine("build", "--params-file", str(file), "--precision", "fp32", "--backend", "torch")[0] == 0
+    found = [(spec.checkpoint.alpha, spec.precision, spec.threads, str(spec.input_size)) for spec in built.specs]
+    # The profile sets alpha, threads and size, but the option wins over its precision.
+    assert found == [
+        (3, "fp32", 2, "256x512"), (8, "fp32", 2, "256x512"), (3, "fp32", 2, "128x256"), (8, "fp32", 2, "128x256"),
+    ]  # fmt: skip
+
+
+def test_a_mode_of_the_board_leaves_the_engine_as_it_is(espnet_engine, built, tmp_path):
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**: {ros__parameters: {power_mode: 2, governor: off, alpha: 5}}")
+    assert espnet_engine("build", "--params-file", str(file))[0] == 0
+    assert [spec.checkpoint.alpha for spec in built.specs] == [5]
+
+
 def test_what_is_built_is_what_the_node_asks_for(built, tmp_path):
     config = NodeConfig(
         alpha=3, precision="fp32", input_width=640, engine_cache=EngineCache("/tmp/x").folder.as_posix()

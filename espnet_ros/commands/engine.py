@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -14,11 +15,26 @@ from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.engines.cache import CacheUse, EngineCache, noting_uses
 from espnet_ros.engines.cache_entry import CacheEntry
 from espnet_ros.engines.resolve import resolve_spec
-from espnet_ros.errors import EngineError, ParameterError
+from espnet_ros.errors import EngineError, ParameterError, PowerError
 from espnet_ros.model.checkpoint import is_family, list_registry
+from espnet_ros.power.modes import find_profile
+from espnet_ros.power.nvpmodel import ModeTable
+from espnet_ros.power.profile_file import known_profiles
 from espnet_ros.segmenter import engine_summary
 
-PARAMETERS = (*ENGINE_PARAMETERS, "calibration", "tensorrt_workspace", "tensorrt_log_level", "weights_dir")
+PARAMETERS = (
+    *ENGINE_PARAMETERS,
+    "calibration",
+    "tensorrt_workspace",
+    "tensorrt_log_level",
+    "weights_dir",
+    "keep_alphas_ready",
+    "power_mode",
+    "power_profiles",
+    "governor",
+    "governor_alphas",
+    "governor_sizes",
+)
 """Parameters of the node that decide which engine it loads; its cache is the option ``--cache``."""
 _HEADINGS = ("name", "weights", "alpha", "size", "precision", "backend", "device", "MB", "created")
 
@@ -123,30 +139,48 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def _specs(args: argparse.Namespace) -> List[EngineSpec]:
+    given = {name: getattr(args, name) for name in PARAMETERS if getattr(args, name) is not None}
+    if args.cache is not None:
+        given["engine_cache"] = args.cache
     values: Dict[str, Any] = {}
     if args.params_file is not None:
-        values = read_params_file(args.params_file, args.node, (*PARAMETERS, "engine_cache", "keep_alphas_ready"))
-    values.update({name: getattr(args, name) for name in PARAMETERS if getattr(args, name) is not None})
-    if args.cache is not None:
-        values["engine_cache"] = args.cache
-    config = NodeConfig(**values)
+        values = read_params_file(args.params_file, args.node, (*PARAMETERS, "engine_cache"))
+    config = NodeConfig(**{**values, **given})
+    config = config.changed({**_profile_parameters(config), **given})
     alphas = args.alphas or _alphas_of(config)
-    specs = [resolve_spec(replace(config, alpha=alpha), show_progress=True) for alpha in alphas]
-    for alpha, spec in zip(args.alphas or (), specs):
-        if spec.checkpoint.alpha != alpha:
+    specs = []
+    for sized, alpha in itertools.product(_sizes_of(config), alphas):
+        spec = resolve_spec(replace(sized, alpha=alpha), show_progress=True)
+        if args.alphas and spec.checkpoint.alpha != alpha:
             raise ParameterError(
                 f"--alphas must be {spec.checkpoint.alpha}, which the checkpoint '{config.weights}' has, is {alpha}"
             )
+        specs.append(spec)
     return specs
+
+
+def _profile_parameters(config: NodeConfig) -> Dict[str, Any]:
+    """What ``power_mode`` makes of the node's parameters; nothing where it is a mode of the board, known there only."""
+    profiles = known_profiles(config.power_profiles)
+    try:
+        return find_profile(config.power_mode, profiles, ModeTable()).parameters() if config.power_mode else {}
+    except PowerError:
+        return {}
 
 
 def _alphas_of(config: NodeConfig) -> List[int]:
     """Those whose engines a node has: its own, and the others where it keeps them ready."""
-    if not config.keep_alphas_ready or not is_family(config.weights):
+    if not is_family(config.weights):
         return [config.alpha]
     family = [entry for entry in list_registry() if entry.family == config.weights]
-    others = {entry.alpha for entry in family if entry.network == config.network} - {config.alpha}
-    return [config.alpha, *sorted(others)]
+    present = {entry.alpha for entry in family if entry.network == config.network}
+    return [config.alpha, *sorted(present.intersection(config.ready_alphas) - {config.alpha})]
+
+
+def _sizes_of(config: NodeConfig) -> List[NodeConfig]:
+    """The configuration at its own size, and at those that the governor may choose."""
+    sizes = () if config.governor == "off" else config.allowed_sizes()
+    return [config, *(replace(config, input_height=height, input_width=width) for height, width in sizes)]
 
 
 def _describe(use: CacheUse) -> str:

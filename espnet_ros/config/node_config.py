@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, fields, replace
 from typing import Any, Dict, Mapping, Tuple
 
@@ -50,23 +51,28 @@ class NodeConfig(PowerParameters, CostmapParameters, ImageParameters, EnginePara
         return replace(self, **changes)
 
 
+READ_AS_TEXT = ("governor", "power_mode", "governor_alphas", "governor_sizes", "governor_rates", "governor_modes")
+"""Texts that YAML takes for something else unless they are quoted twice."""
+
+_FIELDS = {entry.name: entry for entry in fields(NodeConfig)}
+
+
 def rule_of(name: str) -> Rule:
     """Rule of a parameter.
 
     Raises:
         ParameterError: there is no such parameter.
     """
-    for entry in fields(NodeConfig):
-        if entry.name == name:
-            rule: Rule = entry.metadata["rule"]
-            return rule
-    raise ParameterError(f"there is no parameter '{name}'")
+    if name not in _FIELDS:
+        raise ParameterError(f"there is no parameter '{name}'")
+    rule: Rule = _FIELDS[name].metadata["rule"]
+    return rule
 
 
 def default_of(name: str) -> Any:
     """Default value of a parameter; its type is the parameter's type."""
     rule_of(name)
-    return next(entry.default for entry in fields(NodeConfig) if entry.name == name)
+    return _FIELDS[name].default
 
 
 def check_value(name: str, value: Any) -> None:
@@ -90,3 +96,18 @@ def check_value(name: str, value: Any) -> None:
         raise ParameterError(f"{name} must be at most {rule.maximum}{unit}, is {value!r}")
     if rule.multiple_of and value % rule.multiple_of:
         raise ParameterError(f"{name} must be a multiple of {rule.multiple_of}{unit}, is {value!r}")
+
+
+def as_meant(name: str, value: Any) -> Any:
+    """A parameter's value as its author meant it, given as YAML reads it.
+
+    Whole numbers become floats where the parameter is one. A number, a list of numbers or a truth value becomes a text
+    where the parameter is a name or a list that is written as one.
+    """
+    if isinstance(default_of(name), float) and type(value) is int:
+        return float(value)
+    if name in READ_AS_TEXT and not isinstance(value, str):
+        if value is False:  # "off" without quotes
+            return "off"
+        return ", ".join(map(str, value)) if isinstance(value, (list, tuple, array)) else str(value)
+    return value

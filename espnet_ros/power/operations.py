@@ -6,6 +6,7 @@ The structure is that of ``model/espnet.py``; a test compares the counts with th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Iterator, Tuple
 
 from espnet_ros.errors import ParameterError
@@ -40,6 +41,7 @@ class Operations:
         return self.traffic * bytes_per_value
 
 
+@lru_cache(maxsize=256)
 def count_operations(
     alpha: int, size: Tuple[int, int], classes: int = 20, network: str = "espnet", skip_channels: int = 16
 ) -> Operations:

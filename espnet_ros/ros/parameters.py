@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import fields
 from typing import Any, Dict, Iterable, Mapping, Tuple
 
@@ -11,7 +10,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from espnet_ros.config import NodeConfig, Rule, check_value, default_of, rule_of
+from espnet_ros.config import READ_AS_TEXT, NodeConfig, Rule, as_meant, check_value, default_of, rule_of
 from espnet_ros.engines import EngineSpec, choose_backend
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import ParameterError
@@ -33,9 +32,6 @@ ENGINE_NAMES = (
     "tensorrt_log_level",
 )
 """Parameters that take another engine when they change."""
-
-READ_AS_TEXT = ("governor", "power_mode", "governor_alphas", "governor_sizes", "governor_rates", "governor_modes")
-"""Texts that YAML takes for something else unless they are quoted twice."""
 
 
 def declare(node: Node) -> None:
@@ -87,22 +83,8 @@ def _constraints(rule: Rule) -> str:
 
 
 def values(parameters: Iterable[Parameter]) -> Dict[str, Any]:
-    """Values by name, of this node's parameters alone, as their authors meant them.
-
-    Whole numbers become floats where the parameter is one. What YAML reads as a number, a list of numbers or a truth
-    value becomes a text where the parameter is a list or a name.
-    """
-    return {entry.name: _as_meant(entry.name, entry.value) for entry in parameters if entry.name in NAMES}
-
-
-def _as_meant(name: str, value: Any) -> Any:
-    if isinstance(default_of(name), float) and type(value) is int:
-        return float(value)
-    if name in READ_AS_TEXT and not isinstance(value, str):
-        if value is False:  # "off" without quotes
-            return "off"
-        return ", ".join(map(str, value)) if isinstance(value, (list, tuple, array)) else str(value)
-    return value
+    """Values by name, of this node's parameters alone, as they were meant."""
+    return {entry.name: as_meant(entry.name, entry.value) for entry in parameters if entry.name in NAMES}
 
 
 def read(node: Node) -> NodeConfig:

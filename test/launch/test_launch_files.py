@@ -181,8 +181,9 @@ def test_build_only_hands_on_what_wins_over_the_file(monkeypatch):
     assert command[4:] == ["--alpha", "3", "--weights", "007", "--backend", "torch"]
 
 
-def test_build_only_keeps_power_to_itself(monkeypatch):
-    assert build_command(monkeypatch, power_mode="max_q", governor="rate") == build_command(monkeypatch)
+def test_build_only_knows_the_power_mode_and_the_governor_as_they_need_other_engines(monkeypatch):
+    command = build_command(monkeypatch, power_mode="max_q", governor="rate")
+    assert command[-4:] == ["--power-mode", "max_q", "--governor", "rate"]
 
 
 def test_the_options_of_build_only_are_those_of_the_command(monkeypatch):

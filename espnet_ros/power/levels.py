@@ -45,5 +45,5 @@ def _judge(config: NodeConfig, quantity: str, value: float, what: str, below: bo
         # NaN compares as false on either side
         if level > 0 and (value < level if below else value > level):
             unit = rule_of(name).unit
-            return [Excess(kind == "error", f"{what} is {value:.3g} {unit}, {name} is {level:g} {unit}")]
+            return [Excess(kind == "error", f"{what} is {value:.4g} {unit}, {name} is {level:g} {unit}")]
     return []

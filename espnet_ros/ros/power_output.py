@@ -121,4 +121,7 @@ def _summary(report: PowerReport) -> str:
 
 
 def _number(value: Any, unit: str) -> str:
-    return f"{value:.3g} {unit}" if math.isfinite(value) else "not known"
+    """Three digits, or all that are before the point."""
+    if not math.isfinite(value):
+        return "not known"
+    return f"{value:.0f} {unit}" if abs(value) >= 1000 else f"{value:.3g} {unit}"

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.ros
 
 ZONE = "sys/class/thermal/thermal_zone0"
 COOLER = "sys/class/thermal/cooling_device0"
+GPU = "sys/class/devfreq/17000000.gp10b"
 FILES = {
     INPUT_RAIL: 7400,
     INPUT_RAIL.replace("in_power0_input", "rail_name_0"): "VDD_IN",
@@ -22,6 +23,8 @@ FILES = {
     f"{ZONE}/temp": 45500,
     f"{COOLER}/type": "gpu-balanced",
     f"{COOLER}/cur_state": 0,
+    f"{GPU}/cur_freq": 1134750000,
+    f"{GPU}/device/load": 875,
 }
 
 
@@ -62,7 +65,10 @@ def test_watts_and_the_energy_of_an_image_are_told(powered):
     # 7.4 W at 20 images a second are 0.37 J; a machine that is busy sends fewer.
     assert 0.3 < status.joules_per_frame < 1.0
     assert 0 < status.latency_p50 <= status.latency_p95 <= status.latency_p99 < 1.0
-    assert math.isnan(status.watts_gpu) and math.isnan(status.gpu_load)
+    assert (status.gpu_load, status.gpu_clock) == (pytest.approx(0.875), pytest.approx(1.13475e9))
+    assert math.isnan(status.watts_gpu)
+    values = powered.robot.diagnostic("power")[1]
+    assert (values["watts"], values["GPU clock"], values["watts, GPU"]) == ("7.4 W", "1135 MHz", "not known")
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,32 @@ def test_an_empty_mode_leaves_the_board_and_its_changes_to_others(node, tx2):
     tx2.set_by_hand(0)
     wait_for(lambda: node.modes.board_mode == "MAXN")
     assert node.modes.trouble == ""
+
+
+def test_an_empty_mode_takes_back_one_that_is_being_switched(node, tx2):
+    tx2.hold_back()
+    node.set(power_mode="max_q")
+    node.advance()
+    wait_for(lambda: tx2.mode() == 1)
+    node.set(power_mode="")
+    node.advance()
+    tx2.release("slow")
+    node.settle()
+    assert (node.modes.name, node.modes.trouble, tx2.mode(), node.get("alpha")) == ("", "", 3, [8])
+
+
+def test_parameters_that_are_given_with_the_mode_win(node):
+    node.set(power_mode="max_q", alpha=5)
+    node.settle()
+    assert node.get("power_mode", "alpha", "max_rate") == ["max_q", 5, 5.0]
+
+
+def test_a_board_that_does_not_answer_is_nobodys_trouble_until_a_mode_is_wanted(tx2):
+    tx2.steer("deaf")
+    node = Node()
+    node.modes.configure(node.config)
+    assert node.modes.trouble == ""
+    with pytest.raises(PowerError, match="nvpmodel -q did not print a power mode"):
+        node.modes.configure(NodeConfig(power_mode="max_q"))
+    assert node.values == {}
+    node.modes.close()

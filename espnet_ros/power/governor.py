@@ -169,6 +169,7 @@ class Governor:
     def _start(self, option: Option, time: float) -> None:
         self._current, self._changed_at, self._better_since = option, time, None
         self._load_before = self._watts_before = math.nan
+        self._heat.start(time)
 
     def _leave_forbidden(self, observation: Observation) -> Decision:
         self._failures.end()

@@ -38,7 +38,7 @@ class HeatGuard:
         self._limit = limit
         self._hysteresis = hysteresis
         self._temperatures: Deque[Tuple[float, float]] = deque()
-        self._stepped_at = -math.inf
+        self._stepped_at = self._started_at = -math.inf
         self._cool_since: Optional[float] = None
         self._cool_hold = hysteresis.cool_hold
         self._relaxed: Optional[Tuple[float, float]] = None
@@ -53,7 +53,14 @@ class HeatGuard:
     def pause(self) -> None:
         """Time has passed unseen: no slope and no waiting reaches across it."""
         self._temperatures.clear()
-        self._cool_since, self._relaxed, self._stepped_at = None, None, -math.inf
+        self._cool_since, self._relaxed = None, None
+        self._stepped_at = self._started_at = -math.inf
+
+    def start(self, time: float) -> None:
+        """Another option runs from now on: the slope so far was not its own."""
+        self._started_at = time
+        while len(self._temperatures) > 1:
+            self._temperatures.popleft()
 
     def see(self, observation: Observation) -> None:
         """Remember a temperature, also of a second in which nothing is decided."""
@@ -90,9 +97,7 @@ class HeatGuard:
             self._relaxed = None
         self._stepped_at = observation.time
         self.ceiling = model_watts * (_LARGE_STEP if self._is_urgent(observation) else _STEP)
-        # From here on the slope is that of the next option.
-        while len(self._temperatures) > 1:
-            self._temperatures.popleft()
+        self.start(observation.time)
         return reason
 
     def waiting(self) -> str:
@@ -109,6 +114,8 @@ class HeatGuard:
         soon = temperature if math.isnan(slope) else temperature + slope * ahead
         if temperature >= limit:
             return f"{temperature:.1f} °C, limit {limit:g} °C" if soon >= limit else None
+        if math.isnan(slope) and observation.time - self._started_at < self._hysteresis.heat_settle:
+            return None
         if temperature >= limit - self._hysteresis.heat_margin:
             close = temperature >= limit - _LAST_DEGREES and not slope <= _FALLING
             return f"{temperature:.1f} °C, limit {limit:g} °C" if close or not slope < _RISING else None
@@ -117,8 +124,9 @@ class HeatGuard:
         return None
 
     def _is_urgent(self, observation: Observation) -> bool:
-        slope = self._slope()
-        return slope >= _RISING and observation.temperature + slope * self._hysteresis.heat_settle >= self._limit
+        slope, temperature = self._slope(), observation.temperature
+        close = temperature >= self._limit - self._hysteresis.heat_margin / 2
+        return slope >= _RISING and (close or temperature + slope * self._hysteresis.heat_settle >= self._limit)
 
     def _slope(self) -> float:
         """Degrees a second; NaN where too little was seen since the last step."""
@@ -148,5 +156,5 @@ class HeatGuard:
     def _wait(self, temperature: float, broken: bool) -> float:
         has_failed = self._cool_hold > self._hysteresis.cool_hold
         if has_failed and not temperature <= self._failed_at - _COOLER:
-            return self._cool_hold
+            return self._cool_hold / _BACK_OFF if broken else self._cool_hold
         return min(self._hysteresis.hold, self._hysteresis.cool_hold) if broken else self._hysteresis.cool_hold

@@ -98,7 +98,7 @@ class Hour:
     def possible(self):
         """Whether some allowed option has room for the promise, and the board is cool enough for it."""
         if self.kind == "thermal":
-            return self.coolest.temperature <= self.target - 2
+            return self.coolest.temperature <= self.target - 0.5
         if self.board.temperature > LIMIT - 8:
             return False
         cool = [option for option in self.options if self.board.settled_temperature(option) <= LIMIT - 5]
@@ -128,6 +128,8 @@ class Hour:
 
     def _disturbed(self):
         self.events.append(self.board.time)
+        # What the coolest option could have held is asked from here on: nobody knows what will happen next.
+        self.coolest.temperature = self.board.temperature
         self.unjudged_until = max(self.unjudged_until, self.board.time + SETTLING)
 
     def _later(self, low, high, end):
@@ -168,8 +170,6 @@ class Hour:
             self._later(30, 300, lambda: self.rules(ALLOWED))
         else:
             self.target = chance.uniform(*TARGETS.get(self.kind, (70.0, 88.0)))
-            # A lower limit is a new task: what could be held is judged from the present temperature on.
-            self.coolest.temperature = self.board.temperature
             if self.governor:
                 self.governor.set_promise(self._promise())
 

@@ -172,8 +172,8 @@ def test_an_option_that_fails_only_after_a_while_is_tried_ever_more_rarely():
         if decision.changed and decision.option.alpha == 8:
             tries.append(second)
     pauses = [later - earlier for earlier, later in zip(tries, tries[1:])]
-    assert 3 <= len(tries) <= 8
-    assert pauses[0] >= 24 and all(later > earlier for earlier, later in zip(pauses, pauses[1:]))
+    assert 3 <= len(tries) <= 10
+    assert pauses[0] >= 24 and all(later > earlier or earlier > 600 for earlier, later in zip(pauses, pauses[1:]))
 
 
 def test_a_smaller_budget_is_not_the_fault_of_the_step_up_before_it():
@@ -232,6 +232,15 @@ def test_what_a_change_did_to_the_watts_scales_the_next_prediction():
     costs.observe(Option(8, FULL, 10.0), _observe(3.0, seconds=0.08, watts=3 + 20 * 0.8))
     # Half of the surprise: sqrt(2) for each watt of the model.
     assert costs.watts(Option(8, FULL, 5.0), worst=False) == pytest.approx(19 - 4 * math.sqrt(2))
+
+
+def test_a_step_out_of_a_load_that_has_just_jumped_teaches_nothing():
+    costs = LearnedCosts(HandCosts(), 12.0)
+    for second in range(3):
+        costs.observe(Option(8, FULL), _observe(float(second), seconds=0.08))
+    costs.observe(Option(8, FULL), _observe(3.0, seconds=0.14))
+    costs.observe(Option(3, FULL), _observe(6.0, seconds=0.03))  # the jump is over
+    assert costs.seconds(Option(8, FULL), worst=False) == pytest.approx(0.08)
 
 
 def test_a_surprise_is_learned_less_the_more_often_the_model_was_right():

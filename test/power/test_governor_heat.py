@@ -69,6 +69,15 @@ def test_a_fast_rise_is_answered_by_a_large_step():
     assert board.guard.ceiling == pytest.approx(9.2)  # 82 °C in 10 s
 
 
+def test_a_rise_within_a_degree_of_the_limit_is_answered_by_a_large_step():
+    board = _Board()
+    # 0.05 degrees a second; a slope is known 10 s after the step before.
+    assert [board.second(83.2 + second / 20) for second in range(11)] == [True] + 9 * [False] + [True]
+    assert board.guard.ceiling == pytest.approx(9.2)  # at 83.7 °C
+    assert [board.second(83.75 + second / 20) for second in range(10)] == 9 * [False] + [True]
+    assert board.guard.ceiling == pytest.approx(8.0)  # at 84.2 °C
+
+
 def test_a_throttled_board_is_stepped_down_every_3_seconds_and_waits_for_no_pace():
     assert _Board().seconds(7, 96.0, throttled=True, may_step=False) == [0, 3, 6]
     assert _Board().seconds(7, 84.0, may_step=False) == []
@@ -96,6 +105,24 @@ def test_heat_after_a_relaxation_makes_the_next_wait_four_times_as_long():
         waits.append(board.relaxed_after(75.0))
         board.seconds(20, 80.0)
     assert waits == [60, 240, 960, 1800, 1800]
+
+
+def test_after_a_failed_relaxation_a_promise_that_waits_for_it_waits_a_quarter_of_that():
+    board = _Board()
+    for _ in range(2):
+        board.second(83.0)
+        board.relaxed_after(75.0)
+        board.seconds(20, 80.0)
+    board.second(83.0)
+    assert board.relaxed_after(75.0, broken=True) == 240
+
+
+def test_after_another_change_the_slope_before_it_counts_no_more():
+    board = _Board()
+    for second in range(11):
+        board.second(66.0 + second)
+    board.guard.start(board.time)
+    assert not any(board.second(77.0) for _ in range(9))
 
 
 def test_a_failed_relaxation_is_tried_again_sooner_where_it_is_3_degrees_cooler():

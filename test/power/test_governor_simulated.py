@@ -57,14 +57,33 @@ def test_in_steady_load_the_promise_holds_and_changes_get_rare(kind, seed):
     hour = _steady(kind, seed)
     assert hour.held >= 0.99 * hour.judged
     assert hour.throttled == 0
-    assert len([time for time in hour.changes if time > 600]) <= 5
+    assert len([time for time in hour.changes if time > 600]) <= 8
     assert len([time for time in hour.changes if time > 1200]) <= 3
 
 
-@pytest.mark.parametrize("kind", ["rate", "power", "latency", "thermal"])
-def test_the_same_hour_without_a_governor_breaks_its_promise(kind):
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_steady_load_the_same_step_is_repeated_ever_more_rarely(kind, seed):
+    for times in _repeated_steps(_steady(kind, seed)):
+        pauses = [later - earlier for earlier, later in zip(times, times[1:])]
+        assert pauses[0] > 60
+        assert all(later > 1.2 * earlier for earlier, later in zip(pauses, pauses[1:]))
+
+
+def _repeated_steps(hour):
+    """Times of each step (from one option to another) that was made more than once."""
+    steps, before = {}, START
+    for observation, decision in hour.log:
+        if decision.changed:
+            steps.setdefault((before, decision.option), []).append(observation.time)
+            before = decision.option
+    return [times for times in steps.values() if len(times) > 1]
+
+
+@pytest.mark.parametrize(("kind", "share"), [("rate", 0.9), ("power", 0.9), ("latency", 0.9), ("thermal", 0.98)])
+def test_the_same_hour_without_a_governor_breaks_its_promise(kind, share):
     hour = Hour(kind, 1, governor=False).run()
-    assert hour.held < 0.95 * hour.judged
+    assert hour.held < share * hour.judged
 
 
 def test_the_same_heat_throttles_a_board_without_a_governor():

@@ -1,14 +1,10 @@
 """The thread that switches the board, against a TX2 at its borders: nvpmodel, and the jtop service."""
 
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from board.tx2 import Tx2
 
-from espnet_ros.power import jetson_stats
 from espnet_ros.power.board_switch import BoardSwitcher
 from espnet_ros.power.jetson import NoBoard, NvpmodelBoard, Switched
 from espnet_ros.power.jetson_stats import JetsonStatsBoard
@@ -16,26 +12,6 @@ from espnet_ros.power.nvpmodel import Mode, Nvpmodel
 
 MAXN, MAXQ, MAXP_ALL, MAXP_ARM = Mode(0, "MAXN"), Mode(1, "MAXQ"), Mode(2, "MAXP_CORE_ALL"), Mode(3, "MAXP_CORE_ARM")
 REBOOT_REFUSED = "MAXP_CORE_ALL (2) cannot be set while the board runs: nvpmodel asks for a reboot"
-
-
-@pytest.fixture
-def tx2(tmp_path):
-    return Tx2(tmp_path)
-
-
-@pytest.fixture
-def service(tx2, monkeypatch):
-    """The jtop service, running on the board; the package jtop is installed."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "board"))
-    monkeypatch.delitem(sys.modules, "jtop", raising=False)
-    monkeypatch.setattr(jetson_stats, "REFUSAL_DELAY", 0.5)
-    import jtop
-
-    jtop.SERVICE.board = tx2
-    tx2.listens()
-    yield jtop.SERVICE
-    jtop.SERVICE.state = "running"
-    sys.modules.pop("jtop", None)
 
 
 def by_program(tx2, timeout=10.0):

@@ -2,10 +2,8 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from board.tx2 import Tx2
 
 from espnet_ros.errors import PowerError
 from espnet_ros.power import jetson_stats
@@ -15,26 +13,6 @@ from espnet_ros.power.jetson_stats import JetsonStatsBoard
 from espnet_ros.power.nvpmodel import Mode, Nvpmodel
 
 MAXN, MAXQ, MAXP_ARM = Mode(0, "MAXN"), Mode(1, "MAXQ"), Mode(3, "MAXP_CORE_ARM")
-
-
-@pytest.fixture
-def tx2(tmp_path):
-    return Tx2(tmp_path)
-
-
-@pytest.fixture
-def service(tx2, monkeypatch):
-    """The jtop service, running on the board; the package jtop is installed."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "board"))
-    monkeypatch.delitem(sys.modules, "jtop", raising=False)
-    monkeypatch.setattr(jetson_stats, "REFUSAL_DELAY", 1.0)
-    import jtop
-
-    jtop.SERVICE.board = tx2
-    tx2.listens()
-    yield jtop.SERVICE
-    jtop.SERVICE.state = "running"
-    sys.modules.pop("jtop", None)
 
 
 @pytest.fixture(params=["service", "program"])

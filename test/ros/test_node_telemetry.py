@@ -9,6 +9,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from board.tx2 import Tx2
 from powered import ERROR, INPUT_RAIL, LONGEST_SILENCE, OK, WARN, Images, Powered, board_environment
+from robot import wait_until
 from test_telemetry_sysfs import write_tree
 
 pytestmark = pytest.mark.ros
@@ -118,6 +119,23 @@ def test_a_sensor_that_hangs_never_delays_an_image_and_is_told(powered):
     os.close(held)
     status = powered.wait(lambda s: not s.stalled and s.watts_total == pytest.approx(7.4), "the source answers again")
     assert status.source == "ina3221"
+
+
+def test_the_governor_moves_board_and_network_before_the_board_is_too_hot(powered):
+    replace(powered, **{f"{ZONE}/temp": 70000})
+    assert powered.robot.set_together(governor_modes="max_q, max_p", governor_hold=2.0, governor="thermal") == ""
+    with Images(powered):
+        powered.wait(lambda s: "70" in s.governor_reason and s.governor_changes == 0, "the governor is content")
+        assert (powered.robot.get("alpha"), powered.tx2.mode()) == (8, 3)
+        replace(powered, **{f"{ZONE}/temp": 84500})
+        status = powered.wait(lambda s: s.mode == "MAXQ" and not s.switching, "a cooler mode of the board")
+        wait_until(lambda: powered.robot.status().alpha == 3, "a smaller network")
+    assert powered.tx2.mode() == 1
+    assert status.power_mode == powered.robot.get("power_mode") == "MAXQ"
+    assert status.governor_changes == 1
+    assert status.governor_change.startswith("84.5 °C") and "MAXQ" in status.governor_change
+    assert powered.robot.set_together(governor="off", governor_modes="", alpha=8, power_mode="MAXP_CORE_ARM") == ""
+    powered.wait_for_mode("MAXP_CORE_ARM", "MAXP_CORE_ARM")
 
 
 def test_a_sensor_that_goes_away_is_told(powered):

@@ -181,7 +181,21 @@ def test_a_signal_in_the_middle_of_a_switch_waits_for_its_end(tx2, out):
 
 
 def _start(out, *options):
-    command = [sys.executable, "-m", "espnet_ros.cli", "benchmark", "power", *FAKE, *SHORT, "--out", str(out), *options]
+    # What is started in the background of a script ignores some signals, and hands that on.
+    command = [
+        "env",
+        "--default-signal",
+        sys.executable,
+        "-m",
+        "espnet_ros.cli",
+        "benchmark",
+        "power",
+        *FAKE,
+        *SHORT,
+        "--out",
+        str(out),
+        *options,
+    ]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

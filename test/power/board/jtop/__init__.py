@@ -49,7 +49,7 @@ class InFile:
 
     def __set__(self, service, value):
         path = service.board.root / "state" / self._name
-        new = path.with_suffix(".new")
+        new = path.with_name(f"{path.name}.{threading.get_ident()}.new")  # clients have threads
         new.write_text(json.dumps(value))
         new.replace(path)
 

@@ -129,6 +129,10 @@ def draw_placement(
     # How far the crop's middle may move within the zoomed image, or the zoomed image within the crop, in image pixels.
     slack_x = (size.width - crop.width / zoom_x).abs()
     slack_y = (size.height - crop.height / zoom_y).abs()
+    if not (settings.aspect or settings.rotation) and settings.scale == (1.0, 1.0):
+        # By whole pixels, so that the result has the image's own: between pixels, thin things lose their edges.
+        place[:, 0] = (place[:, 0] * slack_x).round() / slack_x.clamp_min(1.0)
+        place[:, 1] = (place[:, 1] * slack_y).round() / slack_y.clamp_min(1.0)
     shift_x = (place[:, 0] - 0.5) * slack_x
     shift_y = (place[:, 1] - 0.5) * slack_y
     row_x = torch.stack([mirror * cos / zoom_x, -mirror * sin / zoom_x, mirror * shift_x], 1)

@@ -38,6 +38,24 @@ class SyntheticSource:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """Random changes of each training image; ranges are (least, most), zeros switch a change off."""
+
+    scale: Tuple[float, float] = _key((1.0, 1.0), "Zoom, drawn evenly in its logarithm.", minimum=0.1, maximum=10.0)
+    aspect: float = _key(0.0, "Width against height changes by up to this share.", minimum=0.0, maximum=0.9)
+    rotation: float = _key(0.0, "Roll of up to this, either way.", unit="rad", minimum=0.0, maximum=1.6)
+    flip: float = _key(0.5, "Probability of a left-right flip.", minimum=0.0, maximum=1.0)
+    brightness: float = _key(0.0, "Factor 1 - b .. 1 + b.", minimum=0.0, maximum=0.95)
+    contrast: float = _key(0.0, "Factor 1 - c .. 1 + c, around the training mean.", minimum=0.0, maximum=0.95)
+    saturation: float = _key(0.0, "Factor 1 - s .. 1 + s.", minimum=0.0, maximum=1.0)
+    hue: float = _key(0.0, "Turn of the hue, either way.", unit="rad", minimum=0.0, maximum=3.15)
+    gray: float = _key(0.0, "Probability of losing all colour.", minimum=0.0, maximum=1.0)
+    blur: float = _key(0.0, "Probability of a Gaussian blur.", minimum=0.0, maximum=1.0)
+    blur_sigma: Tuple[float, float] = _key((0.5, 1.5), "Of the blur.", unit="pixel", minimum=0.1, maximum=2.0)
+    noise: float = _key(0.0, "Highest standard deviation of Gaussian noise, of 255.", minimum=0.0, maximum=100.0)
+
+
+@dataclass(frozen=True)
 class Source:
     """Labelled images: a folder or synthetic streets, one of the two."""
 
@@ -49,6 +67,9 @@ class Source:
     )
     synthetic: Optional[SyntheticSource] = field(default=None, metadata=_rule("Streets to draw instead of a folder."))
     share: float = _key(0.0, "Part of each batch, relative to other sources; 0: by number of images.", minimum=0.0)
+    augmentation: Optional[Augmentation] = field(
+        default=None, metadata=_rule("Random changes of its images in training; none: the run's.")
+    )
 
 
 @dataclass(frozen=True)
@@ -96,24 +117,6 @@ class Loss:
     encoder_weight: float = _key(
         0.0, "Weight of cross entropy on the encoder's scores, at an eighth of the size.", minimum=0.0, maximum=10.0
     )
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of each training image; ranges are (least, most), zeros switch a change off."""
-
-    scale: Tuple[float, float] = _key((1.0, 1.0), "Zoom, drawn evenly in its logarithm.", minimum=0.1, maximum=10.0)
-    aspect: float = _key(0.0, "Width against height changes by up to this share.", minimum=0.0, maximum=0.9)
-    rotation: float = _key(0.0, "Roll of up to this, either way.", unit="rad", minimum=0.0, maximum=1.6)
-    flip: float = _key(0.5, "Probability of a left-right flip.", minimum=0.0, maximum=1.0)
-    brightness: float = _key(0.0, "Factor 1 - b .. 1 + b.", minimum=0.0, maximum=0.95)
-    contrast: float = _key(0.0, "Factor 1 - c .. 1 + c, around the training mean.", minimum=0.0, maximum=0.95)
-    saturation: float = _key(0.0, "Factor 1 - s .. 1 + s.", minimum=0.0, maximum=1.0)
-    hue: float = _key(0.0, "Turn of the hue, either way.", unit="rad", minimum=0.0, maximum=3.15)
-    gray: float = _key(0.0, "Probability of losing all colour.", minimum=0.0, maximum=1.0)
-    blur: float = _key(0.0, "Probability of a Gaussian blur.", minimum=0.0, maximum=1.0)
-    blur_sigma: Tuple[float, float] = _key((0.5, 1.5), "Of the blur.", unit="pixel", minimum=0.1, maximum=2.0)
-    noise: float = _key(0.0, "Highest standard deviation of Gaussian noise, of 255.", minimum=0.0, maximum=100.0)
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,9 @@ class TrainingConfig:
     seed: int = _key(0, "Of everything random.", minimum=0, maximum=2**31 - 1)
     init: str = _key("", "Weights to start from; tensors of the same name and shape are taken.")
     loss: Loss = field(default=Loss(), metadata=_rule("What is made small."))
-    augmentation: Augmentation = field(default=Augmentation(), metadata=_rule("Random changes of the images."))
+    augmentation: Augmentation = field(
+        default=Augmentation(), metadata=_rule("Random changes of the images of sources that have none of their own.")
+    )
     ema_decay: float = _key(
         0.999, "Of the averaged weights that are measured and kept; 0: no average.", minimum=0.0, maximum=0.99999
     )

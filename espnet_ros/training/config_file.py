@@ -14,7 +14,7 @@ from typing_extensions import get_args, get_origin
 
 from espnet_ros.config import Rule
 from espnet_ros.errors import ParameterError
-from espnet_ros.training.config import Source, TrainingConfig
+from espnet_ros.training.config import Augmentation, Source, TrainingConfig
 from espnet_ros.types import ImageSize
 
 _Section = TypeVar("_Section")
@@ -173,10 +173,22 @@ def _check_together(config: TrainingConfig) -> None:
             )
         if stage.network == "espnet_c" and index > 0:
             raise ParameterError(f"stages.{index}.network must be espnet: espnet_c is the first stage or the only one")
+    _check_ranges(config.augmentation, "augmentation")
+    for index, source in enumerate(config.sources.train):
+        if source.augmentation is not None:
+            _check_ranges(source.augmentation, f"sources.train.{index}.augmentation")
+    for index, source in enumerate(config.sources.validation):
+        if source.augmentation is not None:
+            raise ParameterError(
+                f"sources.validation.{index} must have no augmentation: what is measured stays as it is"
+            )
+
+
+def _check_ranges(augmentation: Augmentation, key: str) -> None:
     for name in ("scale", "blur_sigma"):
-        low, high = getattr(config.augmentation, name)
+        low, high = getattr(augmentation, name)
         if low > high:
-            raise ParameterError(f"augmentation.{name} must be (least, most), is ({low}, {high})")
+            raise ParameterError(f"{key}.{name} must be (least, most), is ({low}, {high})")
 
 
 def _located(source: Source, folder: Path) -> Source:

@@ -55,7 +55,7 @@ class StageRun:
         sources: training images.
         order: index of the image, over all sources joined, of every draw of the stage.
         total_steps: length of the stage.
-        augmenter: changes the images.
+        augmenters: change the images, one for each source.
         normalisation: on the device.
         loss: on the device.
         compute: where and how.
@@ -69,7 +69,7 @@ class StageRun:
         sources: Sequence[LabelledImages],
         order: Tensor,
         total_steps: int,
-        augmenter: Augmenter,
+        augmenters: Sequence[Augmenter],
         normalisation: Normalisation,
         loss: SegmentationLoss,
         compute: Compute,
@@ -83,8 +83,9 @@ class StageRun:
         self._skipped = 0
         self._images = torch.cat([source.images for source in sources]).to(compute.device)
         self._labels = torch.cat([source.labels for source in sources]).to(compute.device)
+        self._source_of = torch.repeat_interleave(torch.tensor([len(source) for source in sources]))
         self._order = order
-        self._augment, self._normalise = augmenter, normalisation
+        self._augmenters, self._normalise = augmenters, normalisation
         self._loss = torch.compile(loss, dynamic=False) if config.compile else loss
         self._optimizer = build_optimizer(self.network, stage)
         self._scaler = torch.amp.GradScaler("cuda", enabled=compute.needs_scaling)
@@ -144,8 +145,13 @@ class StageRun:
     def batch(self, step: int) -> Batch:
         """What a step learns from."""
         first = step * self._stage.batch_size
-        chosen = self._order[first : first + self._stage.batch_size].to(self._compute.device)
-        return self._augment(self._images[chosen], self._labels[chosen], step)
+        chosen = self._order[first : first + self._stage.batch_size]
+        source_of = self._source_of[chosen]
+        parts = []
+        for source in sorted(set(source_of.tolist())):
+            index = chosen[source_of == source].to(self._compute.device)
+            parts.append(self._augmenters[source](self._images[index], self._labels[index], step))
+        return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
     def _differentiate(self) -> Tuple[float, float]:
         """Loss and length of the gradient of the next step, the gradient being in the parameters."""

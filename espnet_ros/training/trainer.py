@@ -35,6 +35,7 @@ from espnet_ros.training.start import start_network
 from espnet_ros.training.statistics import class_frequencies, class_weights, normalisation, source_weights
 from espnet_ros.training.validation import Normalisation, measure
 
+_SOURCE_STRIDE = 100_000
 _SNAPSHOT_EVERY_S = 15.0
 """At the ends of epochs without validation, which follow each other fast on a GPU."""
 
@@ -174,6 +175,7 @@ class Trainer:
         epoch_steps = steps_per_epoch(train, stage.batch_size)
         total = stage.steps or stage.epochs * epoch_steps
         seed = config.seed + 1000 * index
+        crop = stage.crop or config.crop_size
         order = draw_order(
             [len(source) for source in train], source_weights(train).tolist(), total * stage.batch_size, seed
         )
@@ -190,7 +192,11 @@ class Trainer:
             train,
             torch.from_numpy(order),
             total,
-            Augmenter(config.augmentation, stage.crop or config.crop_size, self._mean, seed),
+            [
+                # Seeds far apart: no two sources see the same changes.
+                Augmenter(source.augmentation or config.augmentation, crop, self._mean, seed + _SOURCE_STRIDE * place)
+                for place, source in enumerate(config.sources.train)
+            ],
             self._normalisation,
             SegmentationLoss(settings, weights, counted).to(self._compute.device),
             self._compute,

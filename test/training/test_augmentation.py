@@ -87,6 +87,24 @@ def test_a_crop_stays_within_an_image_that_is_larger():
     assert places[..., 1].abs().max() <= 12.0 + 1e-4
 
 
+@pytest.mark.parametrize("crop", [ImageSize(16, 24), ImageSize(8, 40), ImageSize(32, 48)])
+def test_a_crop_without_change_of_scale_keeps_the_pixels_as_they_are(crop):
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(256, (1, *SIZE, 3), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(12, (1, *SIZE), generator=generator, dtype=torch.uint8)
+    framed = torch.full((*(side + 2 * 16 for side in SIZE), 3), -1.0)
+    framed[16:-16, 16:-16] = image[0].float()
+    windows = framed.unfold(0, crop.height, 1).unfold(1, crop.width, 1)  # (rows, columns, 3, h, w)
+    places = set()
+    for step in range(6):
+        batch = Augmenter(Augmentation(flip=0.0), crop, (-1.0, -1.0, -1.0), seed=3)(image, labels, step)
+        wrong = (windows - batch.images[0].round()).abs().amax((2, 3, 4))
+        assert (batch.images[0] - batch.images[0].round()).abs().max() < 0.05
+        assert (wrong == 0).sum() == 1
+        places.add(int(wrong.argmin()))
+    assert len(places) > 1
+
+
 def test_the_step_chooses_the_changes_and_repeats_them():
     settings = Augmentation(scale=(0.5, 2.0), brightness=0.3, hue=0.3, blur=0.5, noise=5.0)
     first, again, other = _augment(settings, 4), _augment(settings, 4), _augment(settings, 5)

@@ -35,6 +35,13 @@ def _set(document, path, value):
         ("input_size", [48], "input_size must have 2 entries, has 1"),
         ("input_size", 48, "input_size must be a list, is 48"),
         ("augmentation.scale", [2.0, 0.5], "augmentation.scale must be (least, most), is (2.0, 0.5)"),
+        (
+            "sources.train.0.augmentation",
+            {"blur_sigma": [2.0, 0.5]},
+            "sources.train.0.augmentation.blur_sigma must be (least, most), is (2.0, 0.5)",
+        ),
+        ("sources.train.0.augmentation", {"zoom": 2.0}, "sources.train.0.augmentation has no key 'zoom'"),
+        ("sources.validation.0.augmentation", {}, "sources.validation.0 must have no augmentation"),
         ("sources.train", [{"share": 1.0}], "sources.train.0 must have either folder or synthetic"),
         ("sources.train", [{"synthetic": {}}], "sources.train.0.synthetic.first_seed is missing"),
         ("sources.train", [{"folder": "a", "share": 1.0}, {"folder": "b"}], "share must be above 0 for every source"),

@@ -8,6 +8,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,12 @@ def _train(config, out, resume=False):
 def _rows(path):
     with path.open() as stream:
         return list(csv.DictReader(stream))
+
+
+def _load_folder(folder):
+    """Images and labels of a folder of scenes."""
+    images = [cv2.imread(str(path)) for path in sorted((folder / "images").iterdir())]
+    return images, [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((folder / "labels").iterdir())]
 
 
 def _losses(out):
@@ -177,6 +184,36 @@ def test_a_stage_goes_on_from_the_one_before_with_its_own_crop(make_config, tmp_
     assert [size for size, _ in seen] == [(24, 32)] * 4 + [(48, 64)]
     first = read_state_dict(tmp_path / "out" / "stage0.safetensors")["classifier.weight"]
     assert torch.equal(seen[-1][1], first)
+
+
+def test_a_source_can_have_changes_of_its_own(make_config, tmp_path, monkeypatch, scenes):
+    batches = []
+    batch = stage_run.StageRun.batch
+    monkeypatch.setattr(stage_run.StageRun, "batch", lambda run, step: batches.append(batch(run, step)) or batches[-1])
+    sources = {
+        "train": [
+            {"folder": "train", "share": 1.0},
+            {"folder": "val", "share": 1.0, "augmentation": {"flip": 0.0}},
+        ],
+        "validation": [{"folder": "val"}],
+    }
+    augmentation = {"flip": 0.0, "brightness": 0.5, "noise": 9.0}
+    stages = [{"steps": 5, "batch_size": 4}]
+    _train(make_config(sources=sources, augmentation=augmentation, stages=stages), tmp_path / "out")
+    known = {split: _load_folder(scenes / split) for split in ("train", "val")}
+    kinds = []
+    for images, labels in batches:
+        assert len(images) == 4
+        for image, label in zip(images, labels):
+            split, place = next(
+                (split, place)
+                for split, (_, truths) in known.items()
+                for place, truth in enumerate(truths)
+                if np.array_equal(truth, label.numpy())
+            )
+            change = np.abs(known[split][0][place].astype(float) - image.permute(1, 2, 0).numpy()).max()
+            kinds.append((split, bool(change < 0.1)))
+    assert set(kinds) == {("train", False), ("val", True)}
 
 
 def test_a_run_is_not_overwritten_nor_resumed_with_another_config(make_config, tmp_path):

@@ -12,7 +12,7 @@ from espnet_ros.power.governor_costs import Costs, OperationCosts
 from espnet_ros.power.governor_types import Allowed, Decision, Hysteresis, Observation, Option, Promise
 from espnet_ros.power.host import host_root, is_tx2
 from espnet_ros.power.measured_costs import read_measured_costs
-from espnet_ros.power.tx2_table import PredictedCosts
+from espnet_ros.power.predicted_costs import PredictedCosts
 
 _TARGETS = {"rate": "governor_rate", "power": "governor_power", "latency": "governor_latency"}
 

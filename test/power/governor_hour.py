@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from espnet_ros.power.governor import Governor
 from espnet_ros.power.governor_types import Allowed, Option, Promise
+from espnet_ros.power.predicted_costs import PredictedCosts
 from espnet_ros.power.tx2_simulator import Misfit, SimulatedTx2
-from espnet_ros.power.tx2_table import PredictedCosts
 
 HOUR = 3600
 SETTLING = 5.0

@@ -11,7 +11,7 @@ from espnet_ros.errors import ParameterError
 from espnet_ros.power.governor import Governor
 from espnet_ros.power.governor_costs import LearnedCosts
 from espnet_ros.power.governor_types import Allowed, Hysteresis, Observation, Option, Promise
-from espnet_ros.power.tx2_table import PredictedCosts
+from espnet_ros.power.predicted_costs import PredictedCosts
 
 ONLY_ALPHA = replace(ALLOWED, alphas=(3, 8), sizes=(FULL,))
 

@@ -7,7 +7,7 @@ from espnet_ros.power import tx2
 from espnet_ros.power.governor_costs import OperationCosts
 from espnet_ros.power.measured_costs import read_measured_costs
 from espnet_ros.power.operations import count_operations
-from espnet_ros.power.tx2_table import PredictedCosts
+from espnet_ros.power.predicted_costs import PredictedCosts
 
 FULL = (512, 1024)
 HALF = (256, 512)

@@ -11,8 +11,8 @@ from espnet_ros.power import steering
 from espnet_ros.power.governor_costs import OperationCosts
 from espnet_ros.power.governor_types import Allowed, Observation, Option, Promise
 from espnet_ros.power.measured_costs import MeasuredCosts
+from espnet_ros.power.predicted_costs import PredictedCosts
 from espnet_ros.power.steering import Present, Steering, allowed_options, choose_costs, parameter_changes, promise_of
-from espnet_ros.power.tx2_table import PredictedCosts
 
 FULL, HALF = (512, 1024), (256, 512)
 PRESENT = Present(8, (3, 5, 8), FULL, "fp16", 0.0, None, ())

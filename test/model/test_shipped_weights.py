@@ -74,7 +74,7 @@ def test_it_labels_real_streets_as_well_as_it_says(alpha, camvid_val, engine_cac
     assert _mean_iou(alpha, source, engine_cache) == pytest.approx(_facts(alpha)["mean_iou"]["camvid_val"], abs=0.003)
 
 
-@pytest.mark.parametrize("alpha", ALPHAS)
-def test_it_labels_synthetic_streets_that_it_has_not_seen_about_as_well_as_it_says(alpha, engine_cache):
-    stated = _facts(alpha)["mean_iou"]["unseen_streets"]
-    assert _mean_iou(alpha, Streets(), engine_cache) >= stated - 0.06
+@pytest.mark.parametrize(("alpha", "promised"), [(3, 0.80), (5, 0.81), (8, 0.85)])
+def test_it_labels_synthetic_streets_that_it_has_not_seen_as_well_as_promised(alpha, promised, engine_cache):
+    assert _facts(alpha)["mean_iou"]["unseen_streets"] >= promised
+    assert _mean_iou(alpha, Streets(), engine_cache) >= promised

@@ -3,6 +3,9 @@ IN_ENV := scripts/in_env
 PYTHON_FILES := espnet_ros test launch scripts/relocate_cmake.py setup.py
 # What runs on a robot stays within this Python.
 ROBOT_PYTHON := 3.8
+# Tests that start no node and hold nothing to a time: two files at once. The others want the machine for themselves.
+SIDE_BY_SIDE := $(addprefix test/,costmap evaluation model power synthetic training) \
+  $(filter-out test/test_tiling.py test/test_cli.py test/test_segment.py,$(wildcard test/test_*.py))
 
 .PHONY: help setup demo test lint format bench clean
 
@@ -19,7 +22,12 @@ demo: setup ## drive through a made-up street, or IMAGES=, VIDEO= or BAG=; and S
 	  $(if $(SEED),--seed $(SEED)) $(if $(ALPHAS),--alphas $(ALPHAS))
 
 test: setup ## everything; TESTS= chooses files
+ifdef TESTS
 	@$(IN_ENV) python -m pytest $(TESTS)
+else
+	@$(IN_ENV) python -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
+	@$(IN_ENV) python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
+endif
 
 lint: setup ## ruff, mypy strict, spelling, and Python $(ROBOT_PYTHON) syntax for what runs on a robot
 	@$(IN_ENV) ruff check $(PYTHON_FILES)

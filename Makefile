@@ -4,7 +4,7 @@ PYTHON_FILES := espnet_ros test launch scripts/relocate_cmake.py setup.py
 # What runs on a robot stays within this Python.
 ROBOT_PYTHON := 3.8
 # Tests that start no node and hold nothing to a time: two files at once. The others want the machine for themselves.
-SIDE_BY_SIDE := $(addprefix test/,costmap evaluation model power synthetic training) \
+SIDE_BY_SIDE := $(addprefix test/,board costmap evaluation governor model runtime synthetic telemetry training) \
   $(filter-out test/test_tiling.py test/test_cli.py test/test_segment.py,$(wildcard test/test_*.py))
 
 .PHONY: help setup demo test lint format bench clean

@@ -66,3 +66,8 @@ class NodeError(EspnetError):
 
 class TrainingError(EspnetError):
     """Training cannot go on."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error as a user should read it: our own messages say it all, others need their type."""
+    return str(error) if isinstance(error, EspnetError) else f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,28 @@ def color_image() -> np.ndarray:
     """(48, 64, 3) uint8 with every pixel different from its neighbours."""
     rows, columns = np.mgrid[0:48, 0:64]
     return np.stack([rows * 5, columns * 4, (rows * 64 + columns) % 256], axis=2).astype(np.uint8)
+
+
+@pytest.fixture
+def tx2(tmp_path):
+    """A folder that looks like a TX2's root, with its programs."""
+    from fake_board.tx2 import Tx2
+
+    return Tx2(tmp_path)
+
+
+@pytest.fixture
+def service(tx2, monkeypatch):
+    """The jtop service, running on the board; the package jtop is installed."""
+    from espnet_ros.board import jetson_stats
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "board/fake_board"))
+    monkeypatch.delitem(sys.modules, "jtop", raising=False)
+    monkeypatch.setattr(jetson_stats, "REFUSAL_DELAY", 0.5)
+    import jtop
+
+    jtop.SERVICE.board = tx2
+    tx2.listens()
+    yield jtop.SERVICE
+    jtop.SERVICE.state = "running"
+    sys.modules.pop("jtop", None)

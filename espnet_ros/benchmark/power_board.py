@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Dict, Iterator, Optional, Set, Type
 
+from espnet_ros.board.jetson import Board, switch
+from espnet_ros.board.nvpmodel import Mode
 from espnet_ros.errors import PowerError
-from espnet_ros.power.jetson import Board, switch
-from espnet_ros.power.nvpmodel import Mode
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a service that is stopped, a remote terminal that is gone."""

@@ -11,9 +11,9 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from espnet_ros.power.frames import FrameStatistics, FrameSummary
-from espnet_ros.power.telemetry import PowerReading, TelemetrySampler
 from espnet_ros.segmenter import Segmenter
+from espnet_ros.telemetry.frame_statistics import FrameStatistics, FrameSummary
+from espnet_ros.telemetry.sampler import PowerReading, TelemetrySampler
 
 _POLLS_A_READING = 3
 

@@ -12,10 +12,10 @@ from espnet_ros.benchmark.power_board import BoardKeeper, Interruptions
 from espnet_ros.benchmark.power_networks import SweptNetwork
 from espnet_ros.benchmark.power_point import Draw, Run, measure_rest, measure_run, run_frames
 from espnet_ros.benchmark.street import street_images
+from espnet_ros.board.jetson import Board
+from espnet_ros.board.nvpmodel import Mode
 from espnet_ros.errors import PowerError
-from espnet_ros.power.jetson import Board
-from espnet_ros.power.nvpmodel import Mode
-from espnet_ros.power.telemetry import TelemetrySampler
+from espnet_ros.telemetry.sampler import TelemetrySampler
 from espnet_ros.types import ImageSize
 
 

@@ -15,6 +15,11 @@ from espnet_ros.benchmark.power_plot import accuracy_energy_plot, speed_power_pl
 from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table
 from espnet_ros.benchmark.power_sweep import PowerSweep, SweepSettings, sweep_board
 from espnet_ros.benchmark.street import FIRST_JUDGED_SEED
+from espnet_ros.board.host import host_root
+from espnet_ros.board.jetson import Board, find_board
+from espnet_ros.board.nvpmodel import Mode
+from espnet_ros.board.profile_file import known_profiles
+from espnet_ros.board.profiles import resolve_mode
 from espnet_ros.commands.benchmark_options import (
     image_size,
     not_negative,
@@ -25,12 +30,7 @@ from espnet_ros.commands.benchmark_options import (
 )
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.errors import PowerError
-from espnet_ros.power.host import host_root
-from espnet_ros.power.jetson import Board, find_board
-from espnet_ros.power.modes import resolve_mode
-from espnet_ros.power.nvpmodel import Mode
-from espnet_ros.power.profile_file import known_profiles
-from espnet_ros.power.telemetry import Telemetry, TelemetrySampler, usual_sources
+from espnet_ros.telemetry.sampler import Telemetry, TelemetrySampler, usual_sources
 from espnet_ros.types import ImageSize
 
 _ALPHAS = (3, 5, 8)

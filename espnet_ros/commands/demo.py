@@ -17,9 +17,9 @@ from espnet_ros.demo.alpha_table import format_alphas, is_by_alpha
 from espnet_ros.demo.alphas import ALL_ALPHAS, SECONDS_EACH, build_ahead, check_alphas, default_alphas, parse_alphas
 from espnet_ros.demo.costmaps import IOU_IS, CostmapRecorder, CostmapReport
 from espnet_ros.demo.drive import DriveRecorder, DriveReport
-from espnet_ros.demo.facts import describe_run
 from espnet_ros.demo.page import headline_numbers, write_page
 from espnet_ros.demo.picture import write_picture
+from espnet_ros.demo.run_description import describe_run
 from espnet_ros.demo.street import StreetDrive
 from espnet_ros.demo.switcher import AlphaSwitcher
 from espnet_ros.engines.resolve import resolve_spec

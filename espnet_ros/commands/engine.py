@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from espnet_ros.board.nvpmodel import ModeTable
+from espnet_ros.board.profile_file import known_profiles
+from espnet_ros.board.profiles import find_profile
 from espnet_ros.commands.options import ENGINE_PARAMETERS, add_command, add_engine_options
 from espnet_ros.commands.params_file import read_params_file
 from espnet_ros.config import NodeConfig, rule_of
@@ -17,9 +20,6 @@ from espnet_ros.engines.cache_entry import CacheEntry
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError, ParameterError, PowerError
 from espnet_ros.model.checkpoint import is_family, list_registry
-from espnet_ros.power.modes import find_profile
-from espnet_ros.power.nvpmodel import ModeTable
-from espnet_ros.power.profile_file import known_profiles
 from espnet_ros.segmenter import engine_summary
 
 PARAMETERS = (

@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 
+from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.engines.base import EngineSpec
-from espnet_ros.engines.verdict import Verdict
 from espnet_ros.errors import EngineError
 
 LIMITS: Dict[str, float] = {"fp32": 0.99, "fp16": 0.99, "int8": 0.97}
@@ -39,7 +39,7 @@ def measure_agreement(found: Labeller, expected: Labeller, images: Sequence[np.n
 
 def judge_against_torch(
     spec: EngineSpec, network: Any, precision: str, found: Labeller, images: Sequence[np.ndarray], limit: float
-) -> Verdict:
+) -> AgreementResult:
     """Compare an engine's labels with those of torch in fp32, which this imports.
 
     Args:
@@ -63,4 +63,4 @@ def judge_against_torch(
         with torch.inference_mode():
             return np.asarray(reference(torch.from_numpy(image[np.newaxis]))[0][0].numpy())
 
-    return Verdict(precision, measure_agreement(found, expect, images), len(images), limit)
+    return AgreementResult(precision, measure_agreement(found, expect, images), len(images), limit)

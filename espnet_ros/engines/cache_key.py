@@ -17,7 +17,7 @@ _SHARED_SOURCES = (
     "engines/*_export.py",
     "engines/agreement.py",
     "engines/calibration.py",
-    "engines/verdict.py",
+    "engines/agreement_result.py",
 )
 _VECTOR_FLAGS = {
     "flags": ("sse", "ssse", "avx", "fma", "f16c", "amx"),  # x86

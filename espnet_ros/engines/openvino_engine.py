@@ -8,13 +8,13 @@ from typing import Any, Dict, Tuple
 import numpy as np
 import openvino
 
+from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import cpu_device, engine_key
 from espnet_ros.engines.calibration import describe_images
 from espnet_ros.engines.openvino_export import MODEL_FILE, export_in_child
 from espnet_ros.engines.openvino_model import compile_variant, openvino_core
-from espnet_ros.engines.verdict import read_verdict
 from espnet_ros.errors import EngineError
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -97,7 +97,7 @@ class OpenVinoEngine:
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         if precision == "int8":
-            verdict = read_verdict(entry)
+            verdict = read_agreement_result(entry)
             if verdict.refusal:
                 raise EngineError(f"precision 'int8': {verdict.refusal}")
             _logger.info("int8: %s", verdict)

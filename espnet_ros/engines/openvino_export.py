@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from espnet_ros.engines.agreement import judge_against_torch
+from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
-from espnet_ros.engines.verdict import Verdict
 
 MODEL_FILE = "model.xml"
 INT8_LIMIT = 0.99
@@ -59,7 +59,7 @@ def export(request: ConversionRequest) -> None:
         _judge(spec, network, path, images[1::2] or images).write(request.folder)
 
 
-def _judge(spec: EngineSpec, network: Any, path: Path, images: List[np.ndarray]) -> Verdict:
+def _judge(spec: EngineSpec, network: Any, path: Path, images: List[np.ndarray]) -> AgreementResult:
     """Compare the labels of the model in a file with those of torch."""
     from espnet_ros.engines.openvino_model import compile_variant, openvino_core
 

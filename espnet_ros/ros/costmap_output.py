@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
@@ -25,6 +25,7 @@ from espnet_ros.ros.camera_calibration import CalibrationInbox
 from espnet_ros.ros.grid_messages import contacts_to_msg, grid_to_msg, layers_to_msg, map_info
 from espnet_ros.ros.poses import PoseSource, make_pose_source, stamp_nanoseconds
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
+from espnet_ros.runtime.health import CostmapHealth
 from espnet_ros.types import Segmentation
 
 _PARAMETERS = tuple(
@@ -33,26 +34,6 @@ _PARAMETERS = tuple(
 _WARNED_EVERY = 5.0  # s
 _FAREWELL_TIMEOUT = 0.5  # s
 _POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
-
-
-class CostmapHealth(NamedTuple):
-    """How the costmap is.
-
-    Attributes:
-        problem: why the newest image added nothing; "" where it did.
-        cleared: why a cleared grid was published last; "" where the grid is in use.
-        jumps: jumps of the odometry so far.
-        last_jump: what the last one was.
-        updates: images that added something.
-        is_wanted: somebody listens.
-    """
-
-    problem: str
-    cleared: str
-    jumps: int
-    last_jump: str
-    updates: int
-    is_wanted: bool
 
 
 class CostmapOutput:

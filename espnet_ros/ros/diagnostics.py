@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import List
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from espnet_ros.msg import EngineStatus
-from espnet_ros.ros.costmap_output import CostmapHealth
-from espnet_ros.ros.engine_control import EngineReport
-from espnet_ros.ros.power_control import PowerReport
 from espnet_ros.ros.power_output import power_diagnostic
-from espnet_ros.ros.worker import Tally
-
-STATE_NAMES = {
-    EngineStatus.NONE: "none",
-    EngineStatus.BUILDING: "building",
-    EngineStatus.ACTIVE: "active",
-    EngineStatus.REPLACING: "replacing",
-    EngineStatus.FAILED: "failed",
-}
-
-
-class NodeHealth(NamedTuple):
-    """What there is to say about the node at one moment.
-
-    Attributes:
-        report: how the engine is.
-        is_active: images are being answered.
-        tally: the images since activation.
-        last_refusal, last_failure: the newest of each error's message.
-        image_topic: where the images come from.
-        image_timeout: silence, in seconds, that is worth a warning.
-        costmap: how the costmap is; None before the node is configured.
-        power: the power mode, what is measured, and the governor.
-        new_refusals, new_failures: images since the last message that could not be used, that the engine failed on.
-    """
-
-    report: EngineReport
-    is_active: bool
-    tally: Tally
-    last_refusal: str
-    last_failure: str
-    image_topic: str
-    image_timeout: float
-    costmap: Optional[CostmapHealth] = None
-    power: Optional[PowerReport] = None
-    new_refusals: int = 0
-    new_failures: int = 0
+from espnet_ros.runtime.engine_exchange import EngineState
+from espnet_ros.runtime.health import CostmapHealth, NodeHealth
 
 
 def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> DiagnosticArray:
@@ -74,7 +36,7 @@ def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> Diagnos
 def _engine_diagnostic(health: NodeHealth) -> DiagnosticStatus:
     report = health.report
     status = DiagnosticStatus(name="engine", level=DiagnosticStatus.OK, message=report.message)
-    if report.state == EngineStatus.FAILED or report.is_broken:
+    if report.state is EngineState.FAILED or report.is_broken:
         status.level = DiagnosticStatus.ERROR
     elif health.new_failures:
         status.level = DiagnosticStatus.ERROR
@@ -82,7 +44,7 @@ def _engine_diagnostic(health: NodeHealth) -> DiagnosticStatus:
     elif report.takeover:
         status.level, status.message = DiagnosticStatus.WARN, report.takeover
     status.values = _key_values(
-        state=STATE_NAMES[report.state],
+        state=report.state.name.lower(),
         building=report.building or "nothing",
         ready_alphas=", ".join(map(str, report.ready_alphas)) or "none",
     )
@@ -100,38 +62,38 @@ def _engine_diagnostic(health: NodeHealth) -> DiagnosticStatus:
             precision=engine.precision,
             input_size=str(engine.spec.input_size),
         )
-    tally = health.tally
+    counts = health.counts
     status.values += _key_values(
-        inference_time=f"{tally.inference_time * 1e3:.1f} ms",
-        latency_p50=f"{tally.latency_p50 * 1e3:.1f} ms",
-        latency_p95=f"{tally.latency_p95 * 1e3:.1f} ms",
-        failed=str(tally.failed),
+        inference_time=f"{counts.inference_time * 1e3:.1f} ms",
+        latency_p50=f"{counts.latency_p50 * 1e3:.1f} ms",
+        latency_p95=f"{counts.latency_p95 * 1e3:.1f} ms",
+        failed=str(counts.failed),
     )
     return status
 
 
 def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
-    tally = health.tally
+    counts = health.counts
     status = DiagnosticStatus(name="images", level=DiagnosticStatus.OK, hardware_id=health.image_topic)
     if not health.is_active:
         status.message = "not active"
-    elif tally.silence > health.image_timeout:
+    elif counts.silence > health.image_timeout:
         status.level = DiagnosticStatus.WARN
-        status.message = f"no image on {health.image_topic} for {tally.silence:.1f} s"
+        status.message = f"no image on {health.image_topic} for {counts.silence:.1f} s"
     elif health.new_refusals:
         status.level = DiagnosticStatus.WARN
         status.message = f"{health.new_refusals} images refused: {health.last_refusal}"
     else:
-        status.message = f"{tally.frame_rate:.1f} images a second answered"
+        status.message = f"{counts.frame_rate:.1f} images a second answered"
     status.values = _key_values(
-        received=str(tally.received),
-        answered=str(tally.answered),
-        dropped=str(tally.dropped),
-        refused=str(tally.refused),
-        frame_rate=f"{tally.frame_rate:.1f} Hz",
+        received=str(counts.received),
+        answered=str(counts.answered),
+        dropped=str(counts.dropped),
+        refused=str(counts.refused),
+        frame_rate=f"{counts.frame_rate:.1f} Hz",
     )
-    status.values += [KeyValue(key=f"dropped, {k}", value=str(v)) for k, v in sorted(tally.drop_reasons.items())]
-    status.values += [KeyValue(key=f"refused, {k}", value=str(v)) for k, v in sorted(tally.refused_kinds.items())]
+    status.values += [KeyValue(key=f"dropped, {k}", value=str(v)) for k, v in sorted(counts.drop_reasons.items())]
+    status.values += [KeyValue(key=f"refused, {k}", value=str(v)) for k, v in sorted(counts.refused_kinds.items())]
     return status
 
 
@@ -164,7 +126,7 @@ def engine_status(health: NodeHealth, stamp: Time) -> EngineStatus:
     status.header.stamp = stamp
     status.building, status.progress = report.building, report.progress
     status.ready_alphas = report.ready_alphas
-    engine, tally = report.engine, health.tally
+    engine, counts = report.engine, health.counts
     if engine is not None:
         checkpoint = engine.spec.checkpoint
         status.network, status.alpha = checkpoint.network, checkpoint.alpha
@@ -173,8 +135,8 @@ def engine_status(health: NodeHealth, stamp: Time) -> EngineStatus:
         status.backend, status.device, status.precision = engine.backend, engine.device, engine.precision
         status.reason = engine.reason
         status.input_height, status.input_width = engine.spec.input_size
-    status.received, status.answered, status.dropped = tally.received, tally.answered, tally.dropped
-    status.refused, status.failed = tally.refused, tally.failed
-    status.frame_rate, status.inference_time = tally.frame_rate, tally.inference_time
-    status.latency_p50, status.latency_p95 = tally.latency_p50, tally.latency_p95
+    status.received, status.answered, status.dropped = counts.received, counts.answered, counts.dropped
+    status.refused, status.failed = counts.refused, counts.failed
+    status.frame_rate, status.inference_time = counts.frame_rate, counts.inference_time
+    status.latency_p50, status.latency_p95 = counts.latency_p50, counts.latency_p95
     return status

@@ -10,12 +10,13 @@ from std_msgs.msg import Header
 
 from espnet_ros.engines import Engine
 from espnet_ros.msg import EngineStatus, PowerStatus
-from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
-from espnet_ros.ros.engine_control import EngineReport
-from espnet_ros.ros.power_control import PowerReport
+from espnet_ros.ros.diagnostics import diagnostic_array, engine_status
 from espnet_ros.ros.power_output import power_status
 from espnet_ros.ros.publishers import LATCHED_QOS, LabelInfoPublisher
-from espnet_ros.ros.worker import Tally
+from espnet_ros.runtime.engine_exchange import EngineReport
+from espnet_ros.runtime.health import NodeHealth
+from espnet_ros.runtime.image_worker import ImageCounts
+from espnet_ros.runtime.power_control import PowerReport
 from espnet_ros.segmenter import engine_summary
 
 
@@ -34,7 +35,7 @@ class HealthPublisher:
         self._powers = node.create_publisher(PowerStatus, "~/power_status", LATCHED_QOS)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._label_info = LabelInfoPublisher(node)
-        self._tally_shown = Tally()
+        self._counts_shown = ImageCounts()
         self._engine_announced: Optional[Engine] = None
         self.report_shown: Optional[EngineReport] = None
         """What was said of the engine last."""
@@ -44,11 +45,11 @@ class HealthPublisher:
         if not self._node.context.ok():
             return
         health = self._health()
-        tally, shown = health.tally, self._tally_shown
-        if tally.received < shown.received:  # it was activated again
-            shown = Tally()
-        health = health._replace(new_refusals=tally.refused - shown.refused, new_failures=tally.failed - shown.failed)
-        self._tally_shown, self.report_shown = tally, health.report
+        counts, shown = health.counts, self._counts_shown
+        if counts.received < shown.received:  # it was activated again
+            shown = ImageCounts()
+        health = health._replace(new_refusals=counts.refused - shown.refused, new_failures=counts.failed - shown.failed)
+        self._counts_shown, self.report_shown = counts, health.report
         stamp = self._node.get_clock().now().to_msg()
         self._statuses.publish(engine_status(health, stamp))
         self._diagnostics.publish(diagnostic_array(health, self._node.get_fully_qualified_name(), stamp))

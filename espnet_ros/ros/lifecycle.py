@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from espnet_ros.ros.engine_control import explain
+from espnet_ros.errors import describe_error
 
 
 class SturdyLifecycleNode(LifecycleNode):
@@ -35,7 +35,7 @@ class SturdyLifecycleNode(LifecycleNode):
         except Exception as error:  # the callback's edge
             result = TransitionCallbackReturn.FAILURE
             if self.context.ok():
-                self.get_logger().error(f"cannot {name}: {explain(error)}")
+                self.get_logger().error(f"cannot {name}: {describe_error(error)}")
         self.publish_health()
         return result
 

@@ -14,21 +14,20 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.memory import share_free_memory
-from espnet_ros.errors import ParameterError
-from espnet_ros.msg import EngineStatus
-from espnet_ros.ros import parameters
+from espnet_ros.errors import ParameterError, describe_error
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
-from espnet_ros.ros.diagnostics import NodeHealth
-from espnet_ros.ros.engine_control import EngineControl, explain
 from espnet_ros.ros.health_publisher import HealthPublisher
-from espnet_ros.ros.image_troubles import ImageTroubles
 from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
 from espnet_ros.ros.log_handler import show_core_logs
-from espnet_ros.ros.own_parameters import OwnParameters
-from espnet_ros.ros.power_control import PowerControl
+from espnet_ros.ros.node_parameters import NodeParameters
 from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
-from espnet_ros.ros.worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageWorker, Tally
+from espnet_ros.runtime.engine_exchange import EngineExchange, EngineState
+from espnet_ros.runtime.engine_parameters import changes_engine, check_change
+from espnet_ros.runtime.health import NodeHealth
+from espnet_ros.runtime.image_errors import ImageErrors
+from espnet_ros.runtime.image_worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageCounts, ImageWorker
+from espnet_ros.runtime.power_control import PowerControl
 
 _STALENESS_CHECKED_EVERY = 0.1  # s
 _SIGNALS_SEEN_EVERY = 0.1  # s
@@ -46,15 +45,15 @@ class EspnetNode(SturdyLifecycleNode):
     def __init__(self, **arguments: Any) -> None:
         super().__init__("espnet", **arguments)
         self._parameters_changed = self.create_guard_condition(self._apply_parameters)
-        self._own_parameters = OwnParameters(self, self._check_change, self._parameters_changed.trigger)
+        self._own_parameters = NodeParameters(self, self._check_change, self._parameters_changed.trigger)
         self._config = self._own_parameters.read()
         self._worker: Optional[ImageWorker] = None
         self._outputs: Optional[ImagePublishers] = None
         self._costmap: Optional[CostmapOutput] = None
         self._subscription: Optional[Any] = None
-        self._troubles = ImageTroubles()
+        self._image_errors = ImageErrors()
         self._health = HealthPublisher(self, self._describe_health)
-        self._engine = EngineControl(self._note_engine_news)
+        self._engine = EngineExchange(self._note_engine_news)
         self._power = PowerControl(self._own_parameters.set, self._parameters_changed.trigger)
         # Simulated time may stand still; the node's health is still worth knowing.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -107,7 +106,7 @@ class EspnetNode(SturdyLifecycleNode):
     def _activate(self) -> None:
         self._power.activate()
         self._worker = ImageWorker(self._answer, self._report, self._config.max_rate, answered=self._power.add_answer)
-        self._troubles = ImageTroubles()
+        self._image_errors = ImageErrors()
         self._worker.start()
         message_type, topic = self._input()
         self._subscription = self.create_subscription(message_type, topic, self.on_image, CAMERA_QOS)
@@ -196,7 +195,7 @@ class EspnetNode(SturdyLifecycleNode):
 
     def _report(self, error: Exception) -> None:
         """Warn of an image that got no answer, in the worker's thread."""
-        warning = self._troubles.note(error)
+        warning = self._image_errors.note(error)
         if warning and self.context.ok():
             self.get_logger().warning(warning)
 
@@ -205,7 +204,7 @@ class EspnetNode(SturdyLifecycleNode):
     def _check_change(self, config: NodeConfig, changes: Dict[str, Any]) -> None:
         """Raise for what cannot work; what can is applied once rclpy has stored it."""
         mode = self._power.plan(config, changes, self._engine.engine)
-        parameters.check_change(config, {**(mode.values if mode else {}), **changes})
+        check_change(config, {**(mode.values if mode else {}), **changes})
         self._power.modes.accept(mode, changes)
 
     def _apply_parameters(self) -> None:
@@ -213,8 +212,8 @@ class EspnetNode(SturdyLifecycleNode):
         try:
             result = self._engine.take_result()
             if result is not None and result.error is not None:
-                self.get_logger().error(f"the engine stays as it is: {explain(result.error)}")
-                self._power.modes.undo(explain(result.error))
+                self.get_logger().error(f"the engine stays as it is: {describe_error(result.error)}")
+                self._power.modes.undo(describe_error(result.error))
                 if self._engine.config is not None:
                     self._own_parameters.restore_engine(self._engine.config)
             self._power.modes.advance()
@@ -223,14 +222,14 @@ class EspnetNode(SturdyLifecycleNode):
                 self._worker.max_rate = self._config.max_rate
             self._engine.apply(self._config)
             # A build may have failed meanwhile, which the next call sees.
-            if self._engine.config is not None and not parameters.changes_engine(self._engine.config, self._config):
+            if self._engine.config is not None and not changes_engine(self._engine.config, self._config):
                 self._power.modes.note_engine_in_use()
             self._announce_engine()
             self._renew_costmap()
             if self._engine.report() != self._health.report_shown:
                 self.publish_health()
         except Exception as error:  # the callback's edge
-            self.get_logger().error(f"cannot apply parameters: {explain(error)}")
+            self.get_logger().error(f"cannot apply parameters: {describe_error(error)}")
 
     def _note_engine_news(self) -> None:
         """See to it that what changed is published; called in any thread."""
@@ -245,12 +244,12 @@ class EspnetNode(SturdyLifecycleNode):
         """Take in the last second, let the governor decide, and say how it is."""
         try:
             engine = self._engine.report()
-            is_changing = engine.state == EngineStatus.REPLACING
-            tally = Tally() if self._worker is None else self._worker.tally()
-            self._power.tick(self._config, tally, engine.engine, is_changing)
+            is_changing = engine.state == EngineState.REPLACING
+            counts = ImageCounts() if self._worker is None else self._worker.counts()
+            self._power.tick(self._config, counts, engine.engine, is_changing)
             self._health.publish_power(self._power.report(self._config))
         except Exception as error:  # the callback's edge
-            self.get_logger().error(f"cannot look at power: {explain(error)}")
+            self.get_logger().error(f"cannot look at power: {describe_error(error)}")
 
     # Health
 
@@ -266,9 +265,9 @@ class EspnetNode(SturdyLifecycleNode):
         return NodeHealth(
             report=self._engine.report(),
             is_active=self._subscription is not None,
-            tally=Tally() if worker is None else worker.tally(stale_after=self._config.image_timeout),
-            last_refusal=self._troubles.last_refusal,
-            last_failure=self._troubles.last_failure,
+            counts=ImageCounts() if worker is None else worker.counts(stale_after=self._config.image_timeout),
+            last_refusal=self._image_errors.last_refusal,
+            last_failure=self._image_errors.last_failure,
             image_topic=self.resolve_topic_name(self._input()[1]),
             image_timeout=self._config.image_timeout,
             costmap=None if self._costmap is None else self._costmap.health(),

@@ -26,10 +26,10 @@ from espnet_ros.errors import NodeError
 from espnet_ros.evaluation.frames import Frame
 from espnet_ros.image_encoding import decode_ids
 from espnet_ros.msg import CostmapLayers, EngineStatus
+from espnet_ros.ros.camera_odometry_messages import camera_to_msg, odometry_to_msg
 from espnet_ros.ros.conversions import image_to_msg
 from espnet_ros.ros.node_process import NodeProcess
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
-from espnet_ros.ros.track_messages import camera_to_msg, odometry_to_msg
 
 FRAME_ID = "camera_optical_frame"
 _ANSWERS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -114,8 +114,8 @@ class Player:
             if not result.successful:
                 on_refusal(result.reason)
 
-        wish = Parameter("alpha", value=alpha).to_parameter_msg()
-        self._set_parameters.call_async(SetParameters.Request(parameters=[wish])).add_done_callback(take_answer)
+        request = Parameter("alpha", value=alpha).to_parameter_msg()
+        self._set_parameters.call_async(SetParameters.Request(parameters=[request])).add_done_callback(take_answer)
 
     def play(
         self,

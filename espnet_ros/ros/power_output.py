@@ -9,8 +9,8 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from espnet_ros.msg import PowerStatus
-from espnet_ros.power.telemetry_reading import PowerReading
-from espnet_ros.ros.power_control import PowerReport
+from espnet_ros.runtime.power_control import PowerReport
+from espnet_ros.telemetry.reading import PowerReading
 
 _UNKNOWN = PowerReading(stamp=math.nan)
 _THROTTLED = {None: PowerStatus.UNKNOWN, False: PowerStatus.NOT_THROTTLED, True: PowerStatus.THROTTLED}
@@ -18,7 +18,7 @@ _THROTTLED = {None: PowerStatus.UNKNOWN, False: PowerStatus.NOT_THROTTLED, True:
 
 def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
     """The message for ``~/power_status``."""
-    modes, telemetry, frames, steering = report.modes, report.telemetry, report.frames, report.steering
+    modes, telemetry, frames, binding = report.modes, report.telemetry, report.frames, report.binding
     status = PowerStatus(power_mode=modes.name, mode=modes.board_mode, board=modes.board)
     status.header.stamp = stamp
     status.switching, status.trouble = modes.is_switching, modes.trouble
@@ -33,9 +33,9 @@ def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
     for name in ("frame_rate", "latency_p50", "latency_p95", "latency_p99", "joules_per_frame", "frames_per_joule"):
         setattr(status, name, math.nan if frames is None else getattr(frames, name))
     status.dropped = report.dropped
-    status.governor, status.governor_target = report.governor, steering.target
-    status.governor_reason = report.governor_trouble or ("" if steering.decision is None else steering.decision.reason)
-    status.governor_change, status.governor_changes = steering.last_change, steering.changes
+    status.governor, status.governor_target = report.governor, binding.target
+    status.governor_reason = report.governor_trouble or ("" if binding.decision is None else binding.decision.reason)
+    status.governor_change, status.governor_changes = binding.last_change, binding.changes
     return status
 
 
@@ -46,7 +46,7 @@ def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
     if troubles:
         status.level = DiagnosticStatus.ERROR if any(is_error for is_error, _ in troubles) else DiagnosticStatus.WARN
         status.message = "; ".join(text for _, text in sorted(troubles, key=lambda trouble: not trouble[0]))
-    modes, telemetry, frames, steering = report.modes, report.telemetry, report.frames, report.steering
+    modes, telemetry, frames, binding = report.modes, report.telemetry, report.frames, report.binding
     reading = _reading(report)
     status.hardware_id = modes.board
     values = {
@@ -63,9 +63,9 @@ def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
         "GPU clock": _number(reading.gpu_clock / 1e6, "MHz"),
         "throttled": {None: "not known", False: "no", True: "yes"}[reading.throttled],
         "governor": report.governor,
-        "governor's reason": report.governor_trouble or (steering.decision.reason if steering.decision else "none"),
-        "governor's last change": steering.last_change or "none",
-        "governor's changes": str(steering.changes),
+        "governor's reason": report.governor_trouble or (binding.decision.reason if binding.decision else "none"),
+        "governor's last change": binding.last_change or "none",
+        "governor's changes": str(binding.changes),
     }
     if frames is not None:
         values.update(

@@ -11,12 +11,12 @@ import threading
 import time
 
 import pytest
-from board.tx2 import Tx2
-from test_telemetry_sysfs import write_tree
+from fake_board.tx2 import Tx2
+from test_sysfs import write_tree
 
 from espnet_ros import cli
-from espnet_ros.power.governor_costs import OperationCosts
-from espnet_ros.power.measured_costs import read_measured_costs
+from espnet_ros.governor.costs import OperationCosts
+from espnet_ros.governor.measured_costs import read_measured_costs
 
 FAKE = ["--backend", "fake", "--alpha", "3", "--sizes", "48x64", "--frames", "0"]
 SHORT = ["--seconds", "0.4", "--settle", "0", "--rest", "0.4"]

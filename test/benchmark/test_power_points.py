@@ -19,9 +19,9 @@ from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
 from espnet_ros.benchmark.street import FIRST_JUDGED_SEED, JudgedFrames, is_street_table
 from espnet_ros.classes import load_class_table
 from espnet_ros.config import NodeConfig
-from espnet_ros.power.governor_costs import OperationCosts
-from espnet_ros.power.measured_costs import read_measured_costs
-from espnet_ros.power.telemetry import PowerReading
+from espnet_ros.governor.costs import OperationCosts
+from espnet_ros.governor.measured_costs import read_measured_costs
+from espnet_ros.telemetry.sampler import PowerReading
 from espnet_ros.types import ImageSize
 
 SIZE = ImageSize(360, 480)

@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.pose import pose_matrix
 from espnet_ros.ros.camera_calibration import camera_from_msg
-from espnet_ros.ros.track_messages import camera_to_msg, odometry_to_msg
+from espnet_ros.ros.camera_odometry_messages import camera_to_msg, odometry_to_msg
 from espnet_ros.types import ImageSize
 
 pytestmark = pytest.mark.ros

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from espnet_ros.engines.agreement import LIMITS, measure_agreement
-from espnet_ros.engines.verdict import Verdict
+from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.errors import EngineError
 
 
@@ -42,8 +42,8 @@ def test_an_engine_may_reuse_its_buffer():
     ("precision", "enough", "too_little", "limit"), [("fp16", 0.99, 0.9899, "99"), ("int8", 0.97, 0.9699, "97")]
 )
 def test_the_limits_of_a_precision_are_its_own(precision, enough, too_little, limit):
-    assert Verdict(precision, enough, 8, LIMITS[precision]).refusal == ""
-    assert Verdict(precision, too_little, 8, LIMITS[precision]).refusal == (
+    assert AgreementResult(precision, enough, 8, LIMITS[precision]).refusal == ""
+    assert AgreementResult(precision, too_little, 8, LIMITS[precision]).refusal == (
         f"in {precision} only {100 * too_little:.2f} % of a sample's pixels have the label that torch gives them; "
         f"at least {limit} % must"
     )

@@ -64,7 +64,7 @@ def node(start_node):
 @pytest.fixture(scope="module")
 def robot(node, make_robot):
     """The other end of that node, once it is active."""
-    from robot import wait_until
+    from waiting import wait_until
 
     robot = make_robot()
     wait_until(lambda: robot.state() == "active", "the node is active")

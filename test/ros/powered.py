@@ -7,9 +7,10 @@ import threading
 import time
 from pathlib import Path
 
-from board.tx2 import Tx2
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import LATCHED, make_image, wait_until
+from fake_board.tx2 import Tx2
+from robot import LATCHED, make_image
+from waiting import wait_until
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.msg import EngineStatus, PowerStatus
@@ -25,7 +26,7 @@ def board_environment(tx2: Tx2, with_service: bool = False):
     """Variables of a process that is to run on that board."""
     variables = {"ESPNET_HOST_ROOT": str(tx2.root), "PATH": f"{tx2.programs}{os.pathsep}{os.environ['PATH']}"}
     if with_service:
-        package = Path(__file__).parents[1] / "power/board"
+        package = Path(__file__).parents[1] / "board/fake_board"
         variables["PYTHONPATH"] = f"{package}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     return variables
 

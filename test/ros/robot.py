@@ -20,26 +20,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
+from waiting import TIMEOUT, wait_until
 
 from espnet_ros.msg import EngineStatus
 
-TIMEOUT = 60.0
-"""Seconds until something counts as never happening, on a machine that may be busy."""
 _ASKED_AGAIN_AFTER = 3.0  # s
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERA = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-
-
-def wait_until(condition, what, timeout=TIMEOUT):
-    """Poll until ``condition()`` is true and return it."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.01)
 
 
 class NodeProcess:

@@ -10,10 +10,10 @@ from espnet_ros.engines import build_engine
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
-from espnet_ros.ros.engine_control import EngineReport
-from espnet_ros.ros.worker import Tally
+from espnet_ros.runtime.engine_exchange import EngineReport, EngineState
+from espnet_ros.runtime.image_worker import ImageCounts
 
-TALLY = Tally(
+TALLY = ImageCounts(
     received=10,
     answered=5,
     failed=1,
@@ -27,12 +27,12 @@ TALLY = Tally(
     inference_time=0.025,
 )
 ENGINE = build_engine(resolve_spec(NodeConfig(backend="fake", weights="cityscapes", input_height=64, input_width=96)))
-REPORT = EngineReport(EngineStatus.ACTIVE, "espnet on fake", ENGINE, ready_alphas=(5, 8))
+REPORT = EngineReport(EngineState.ACTIVE, "espnet on fake", ENGINE, ready_alphas=(5, 8))
 TAKEOVER = "backend openvino failed (boom); torch took over"
 HEALTHY = NodeHealth(
     report=REPORT,
     is_active=True,
-    tally=TALLY,
+    counts=TALLY,
     new_refusals=0,
     new_failures=0,
     last_refusal="",
@@ -66,7 +66,7 @@ def test_a_healthy_node_is_ok_and_says_what_runs():
 @pytest.mark.parametrize(
     ("part", "changes", "level", "message"),
     [
-        ("engine", {"report": EngineReport(EngineStatus.FAILED, "no device")}, DiagnosticStatus.ERROR, "no device"),
+        ("engine", {"report": EngineReport(EngineState.FAILED, "no device")}, DiagnosticStatus.ERROR, "no device"),
         ("engine", {"report": REPORT._replace(takeover=TAKEOVER)}, DiagnosticStatus.WARN, TAKEOVER),
         ("engine", {"report": REPORT._replace(is_broken=True)}, DiagnosticStatus.ERROR, "espnet on fake"),
         ("engine", {"new_failures": 3, "last_failure": "boom"}, DiagnosticStatus.ERROR, "3 images failed: boom"),
@@ -81,10 +81,12 @@ def test_trouble_has_a_level_and_a_reason(part, changes, level, message):
 
 
 def test_a_node_without_an_engine_has_a_status_too():
-    status = engine_status(HEALTHY._replace(report=EngineReport(EngineStatus.NONE, "no engine"), tally=Tally()), Time())
+    status = engine_status(
+        HEALTHY._replace(report=EngineReport(EngineState.NONE, "no engine"), counts=ImageCounts()), Time()
+    )
     assert (status.state, status.network, status.alpha, status.received) == (EngineStatus.NONE, "", 0, 0)
     assert list(status.ready_alphas) == []
-    engine = statuses(report=EngineReport(EngineStatus.NONE, "no engine"))["front/espnet: engine"]
+    engine = statuses(report=EngineReport(EngineState.NONE, "no engine"))["front/espnet: engine"]
     assert "network" not in values(engine)
 
 
@@ -104,3 +106,9 @@ def test_engine_status_tells_how_far_a_building_is():
     status = engine_status(HEALTHY._replace(report=report), Time())
     assert (status.building, status.progress) == ("street (alpha 3): warming up", 0.5)
     assert values(statuses(report=report)["front/espnet: engine"])["building"] == "street (alpha 3): warming up"
+
+
+def test_engine_states_have_the_values_of_the_message():
+    assert {state.name: state.value for state in EngineState} == {
+        name: getattr(EngineStatus, name) for name in ("NONE", "BUILDING", "ACTIVE", "REPLACING", "FAILED")
+    }

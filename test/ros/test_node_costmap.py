@@ -11,9 +11,10 @@ from array import array
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid, Odometry
-from robot import LATCHED, RELIABLE, make_image, wait_until
+from robot import LATCHED, RELIABLE, make_image
 from scene import BOX, GRASS, PERSON, ROAD, SKY, Box, mount, render
 from sensor_msgs.msg import CameraInfo, PointCloud2
+from waiting import wait_until
 
 from espnet_ros.classes import load_class_table
 from espnet_ros.costmap.camera import CameraModel

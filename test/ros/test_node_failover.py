@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import make_image, to_array, wait_until
+from robot import make_image, to_array
+from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
 
@@ -129,9 +130,9 @@ import numpy as np
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.priority import list_threads, priority_of
-from espnet_ros.ros.engine_control import EngineControl
+from espnet_ros.runtime.engine_exchange import EngineExchange
 
-control = EngineControl(lambda: None)
+control = EngineExchange(lambda: None)
 config = NodeConfig(
     weights="street", alpha=3, backend="fake", input_height=48, input_width=64, engine_cache=sys.argv[2]
 )

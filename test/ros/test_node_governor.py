@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the engine for a CPU")
 
-from robot import LATCHED, make_image, wait_until
+from robot import LATCHED, make_image
+from waiting import wait_until
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine

@@ -7,8 +7,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from array import array
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import CAMERA, make_image, to_array, wait_until
+from robot import CAMERA, make_image, to_array
 from sensor_msgs.msg import CompressedImage
+from waiting import wait_until
 
 from espnet_ros.classes import load_class_table
 

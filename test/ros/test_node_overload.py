@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from robot import make_image, wait_until
+from robot import make_image
+from waiting import wait_until
 
 pytestmark = pytest.mark.ros
 

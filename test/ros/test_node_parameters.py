@@ -6,7 +6,8 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import make_image, to_array, wait_until
+from robot import make_image, to_array
+from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
 from espnet_ros.types import UNLABELLED

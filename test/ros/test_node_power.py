@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from board.tx2 import Tx2
+from fake_board.tx2 import Tx2
 from powered import LONGEST_SILENCE, OK, WARN, Images, Powered, board_environment
-from robot import wait_until
+from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
 

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from board.jtop import Service
-from board.tx2 import Tx2
+from fake_board.jtop import Service
+from fake_board.tx2 import Tx2
 from powered import OK, Images, Powered, board_environment
 
 pytestmark = pytest.mark.ros

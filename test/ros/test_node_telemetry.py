@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from board.tx2 import Tx2
+from fake_board.tx2 import Tx2
 from powered import ERROR, INPUT_RAIL, LONGEST_SILENCE, OK, WARN, Images, Powered, board_environment
-from robot import wait_until
-from test_telemetry_sysfs import write_tree
+from test_sysfs import write_tree
+from waiting import wait_until
 
 pytestmark = pytest.mark.ros
 

@@ -13,15 +13,15 @@ from espnet_ros.engines.native.program import (
     SIDE,
     WORD,
     Branch,
+    ClassifierArgmax,
     Convolution,
-    Decision,
-    Doubling,
     FeatureMap,
     Normalisation,
     Place,
     Program,
     Stage,
     Store,
+    TransposedConvolution2x,
 )
 from espnet_ros.engines.native.vectors import F32, I8, I32, I64, POINTER, VOID, VectorUnit, VectorWriter, declare
 
@@ -67,7 +67,7 @@ def _emit_step(module: ir.Module, unit: VectorUnit, index: int, step: Any) -> _C
         return _Code(functions, step.target.height, _FLOAT_PIXELS)
     if isinstance(step, Convolution):
         return _Code([row("convolve").convolve(step)], step.height)
-    if isinstance(step, Doubling):
+    if isinstance(step, TransposedConvolution2x):
         return _Code([row("double").double(step)], step.source.height)
     functions = [row("labels").decide(step, False), row("confidence").decide(step, True)]
     return _Code(functions, step.source.height, _WITH_CONFIDENCE)
@@ -161,7 +161,7 @@ class _Row(VectorWriter):
                             self._finish(sums[vector::vectors], branch.stages, part.start, column)
         return self._finished()
 
-    def double(self, step: Doubling) -> ir.Function:
+    def double(self, step: TransposedConvolution2x) -> ir.Function:
         """Both pixels of a row that come of one are computed together, since they are stored side by side."""
         with self._tiles(step.source.width, 1) as x:
             for row in range(2):
@@ -171,7 +171,7 @@ class _Row(VectorWriter):
                     self._finish_pairs(left, right, step.stages, part.start, out_row, out_column)
         return self._finished()
 
-    def decide(self, step: Decision, with_confidence: bool) -> ir.Function:
+    def decide(self, step: ClassifierArgmax, with_confidence: bool) -> ir.Function:
         """The label of each of the four pixels that come of one, while its logits are in registers."""
         with self._tiles(step.source.width, 1) as x:
             for row in range(2):
@@ -227,7 +227,13 @@ class _Row(VectorWriter):
         return outer
 
     def _subpixels(
-        self, step: Union[Doubling, Decision], outputs: int, row: int, columns: Sequence[int], part: range, x: Any
+        self,
+        step: Union[TransposedConvolution2x, ClassifierArgmax],
+        outputs: int,
+        row: int,
+        columns: Sequence[int],
+        part: range,
+        x: Any,
     ) -> List[List[Any]]:
         """Outputs of the transposed convolution, for each of the columns."""
         source = step.source

@@ -9,6 +9,7 @@ from typing import Optional, Tuple
 import llvmlite
 import numpy as np
 
+from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import cpu_device, cpu_flags, engine_key
@@ -16,7 +17,6 @@ from espnet_ros.engines.calibration import describe_images
 from espnet_ros.engines.native.export import export_in_child
 from espnet_ros.engines.native.machine_code import MachineCode
 from espnet_ros.engines.native.vectors import VectorUnit, choose_unit
-from espnet_ros.engines.verdict import read_verdict
 from espnet_ros.errors import EngineError
 
 PRECISIONS = ("int8", "bf16", "fp32")
@@ -90,7 +90,7 @@ class NativeEngine:
         key["calibration"] = describe_images(spec.calibration)
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
-        verdict = read_verdict(entry)
+        verdict = read_agreement_result(entry)
         if verdict.refusal:
             raise EngineError(f"precision '{precision}': {verdict.refusal}")
         _logger.info("%s: %s", precision, verdict)

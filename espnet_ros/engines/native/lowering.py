@@ -15,9 +15,8 @@ from espnet_ros.engines.native.program import (
     INT8,
     NOTHING,
     Branch,
+    ClassifierArgmax,
     Convolution,
-    Decision,
-    Doubling,
     Element,
     FeatureMap,
     Normalisation,
@@ -25,6 +24,7 @@ from espnet_ros.engines.native.program import (
     Program,
     Stage,
     Store,
+    TransposedConvolution2x,
     fill_words,
 )
 from espnet_ros.model.checkpoint import Checkpoint
@@ -108,7 +108,7 @@ class _Lowering:
         features = self._map(self.half, classes)
         self._convolve(decoder_input, network.conv.conv.weight, [self._result(network.conv, Place(features))])
         weights = self._doubling_weights(features, network.classifier)
-        self.program.steps.append(Decision(features, self.classes, weights))
+        self.program.steps.append(ClassifierArgmax(features, self.classes, weights))
 
     # -- parts of the network
 
@@ -243,7 +243,7 @@ class _Lowering:
         outputs = convolution.out_channels
         stages = self._stages([_Result(activation, [Store(place, 0, outputs)])], np.ones(outputs), np.zeros(outputs))
         weights = self._doubling_weights(source, convolution)
-        self.program.steps.append(Doubling(source, outputs, weights, stages))
+        self.program.steps.append(TransposedConvolution2x(source, outputs, weights, stages))
 
     def _stages(
         self,

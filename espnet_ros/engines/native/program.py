@@ -146,7 +146,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Doubling:
+class TransposedConvolution2x:
     """A transposed convolution with kernel and stride 2.
 
     Attributes:
@@ -176,13 +176,13 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
-class Decision:
+class ClassifierArgmax:
     """The last transposed convolution, with kernel and stride 2, and the best class of each pixel that it makes.
 
     Attributes:
         source: what it reads.
         classes: how many.
-        weights: as a ``Doubling`` has them.
+        weights: as a ``TransposedConvolution2x`` has them.
     """
 
     source: FeatureMap
@@ -190,7 +190,7 @@ class Decision:
     weights: int
 
 
-Step = Union[Normalisation, Convolution, Doubling, Decision]
+Step = Union[Normalisation, Convolution, TransposedConvolution2x, ClassifierArgmax]
 
 
 @dataclass

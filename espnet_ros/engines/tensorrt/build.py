@@ -19,6 +19,7 @@ import numpy as np
 import tensorrt as trt
 
 from espnet_ros.engines.agreement import LIMITS, measure_agreement
+from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.tensorrt.build_process import PLAN_FILE, PREFIX, BuildRequest, PrecisionRefusedError
@@ -27,7 +28,6 @@ from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
 from espnet_ros.engines.tensorrt.device import Gpu
 from espnet_ros.engines.tensorrt.log import tensorrt_logger
 from espnet_ros.engines.tensorrt.session import EngineSession
-from espnet_ros.engines.verdict import Verdict
 from espnet_ros.errors import DatasetError, EngineError, EspnetError, WeightsError
 
 SAMPLE = 8
@@ -55,7 +55,7 @@ def build(request: BuildRequest) -> None:
     plan = convert(spec, request.precision, with_fp16, calibration, _tell_phase)
     _tell_phase(f"comparing the labels of {len(sample)} images with torch's")
     agreement = _compare(plan, spec, sample)
-    verdict = Verdict(request.precision, agreement, len(sample), LIMITS[request.precision])
+    verdict = AgreementResult(request.precision, agreement, len(sample), LIMITS[request.precision])
     if not verdict.refusal:
         (request.folder / PLAN_FILE).write_bytes(plan)
     verdict.write(request.folder)

@@ -11,6 +11,7 @@ from typing import Dict, Tuple
 import numpy as np
 import tensorrt as trt
 
+from espnet_ros.engines.agreement_result import AgreementResult, read_agreement_result
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import engine_key
@@ -20,7 +21,6 @@ from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
 from espnet_ros.engines.tensorrt.device import Gpu, choose_precision, find_gpu
 from espnet_ros.engines.tensorrt.log import say
 from espnet_ros.engines.tensorrt.session import EngineSession
-from espnet_ros.engines.verdict import Verdict, read_verdict
 from espnet_ros.errors import EngineError
 
 _BUILD_SOURCES = ("build.py", "conversion.py", "converters.py", "graph.py")
@@ -71,10 +71,10 @@ class TensorRtEngine:
         """Free the engine and its memory."""
         self._session.close()
 
-    def _find_or_build(self) -> Tuple[Path, Verdict]:
+    def _find_or_build(self) -> Tuple[Path, AgreementResult]:
         key = _cache_key(self.spec, self.precision, self._gpu)
         folder = EngineCache(self.spec.cache).find_or_build(key, self._build, self.spec.checkpoint.name)
-        verdict = read_verdict(folder)
+        verdict = read_agreement_result(folder)
         if verdict.refusal:
             raise PrecisionRefusedError(
                 f"{verdict.refusal} (remembered in {folder}; without it the engine is built again)"

@@ -16,10 +16,10 @@ from tensorrt_border import needs_standin, read_plan, versions
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
+from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.engines.torch_engine import TorchEngine
-from espnet_ros.engines.verdict import read_verdict
 
 SIZE = (48, 64)
 
@@ -147,7 +147,7 @@ def test_int8_is_calibrated_with_the_images_given_and_tried_on_others(border, bu
     folder = build_here(replace(shipped, precision="int8", calibration=str(street_images)))
     from espnet_ros.engines.tensorrt.build_process import PLAN_FILE
 
-    verdict = read_verdict(folder)
+    verdict = read_agreement_result(folder)
     assert verdict.images == 2  # every ninth of the folder's twelve
     assert verdict.agreement >= 0.97
     if not os.environ.get("STANDIN_GPU"):

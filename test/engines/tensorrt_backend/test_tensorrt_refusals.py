@@ -10,8 +10,8 @@ import pytest
 from tensorrt_border import PASCAL, STANDIN, TX2, XAVIER, needs_standin
 
 from espnet_ros.engines import build_engine
+from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.cache import EngineCache
-from espnet_ros.engines.verdict import read_verdict
 from espnet_ros.errors import DatasetError, EngineError, WeightsError
 
 pytestmark = needs_standin
@@ -72,7 +72,7 @@ def test_labels_unlike_those_of_torch_are_refused(build_here, fresh, fault, prec
     folder = build_here(replace(fresh, precision=precision), fault)
     limit = {"fp16": 99, "int8": 97}[precision]
     reason = rf"^in {precision} only \d+\.\d\d % of a sample's pixels have the label .*; at least {limit} % must$"
-    assert re.search(reason, read_verdict(folder).refusal)
+    assert re.search(reason, read_agreement_result(folder).refusal)
     assert [path.name for path in folder.iterdir()] == ["verdict.json"]
 
 

@@ -1,0 +1,191 @@
+"""The board through the service of jetson-stats, which sets modes for members of the group jtop.
+
+Written against jetson-stats 4.2.0 to 7.2.0 (package ``jtop``): ``jtop.start``, ``ok``, ``close``, ``nvpmodel`` (None
+where the board has none) with ``models``, ``id``, ``name``, ``status``, ``is_running``, ``get_default``,
+``set_nvpmodel_id(id, force)``, and ``jetson_clocks`` (None where there is none) with ``set_enable`` and ``get_enable``.
+Setting only sends a message: what came of it shows in what the service tells from then on, once a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional, TypeVar
+
+from espnet_ros.board.jetson_calls import LimitedCalls
+from espnet_ros.board.nvpmodel import Mode, ModeTable, read_table
+from espnet_ros.errors import PowerError
+
+SOCKET = "run/jtop.sock"
+"""Where the service listens, below the root folder."""
+CALL_TIMEOUT = 8.0
+"""Seconds the service may take for one call. It tells its state once a second; jtop itself gives up after three."""
+REFUSAL_DELAY = 3.0
+"""Seconds in which a message surely has reached the service and its first answer has come back."""
+
+T = TypeVar("T")
+
+
+class JetsonStatsBoard:
+    """A Jetson whose modes the jtop service sets.
+
+    Args:
+        root: folder that stands for ``/``.
+        timeout: seconds one call may take.
+        model: the board's name, for messages.
+    """
+
+    applies = True
+
+    def __init__(self, root: Path = Path("/"), timeout: float = CALL_TIMEOUT, model: str = "Jetson") -> None:
+        self._root = root
+        self._timeout = timeout
+        self._model = model
+        self._calls = LimitedCalls("the jtop service")
+        self._connection: Any = None
+        self._asked_at = 0.0
+
+    def describe(self) -> str:
+        """The board and the way it is reached."""
+        return f"{self._model}, through the jtop service"
+
+    def list_modes(self) -> ModeTable:
+        """The modes the service offers, with the ids of the board's own table where it can be read.
+
+        Raises:
+            PowerError: the service cannot be asked, or has no modes.
+        """
+        names, default = self._ask(_models, "list the power modes")
+        try:
+            table = read_table(self._root)
+        except PowerError:
+            table = ModeTable()
+        # The service numbers its modes 0, 1, ...; a table with gaps in its ids is listed by the table's own.
+        if table.modes and {mode.name for mode in table.modes} == set(names):
+            return table
+        return ModeTable(tuple(Mode(index, name) for index, name in enumerate(names)), default)
+
+    def current_mode(self) -> Mode:
+        """The mode the service reads from the board now.
+
+        Raises:
+            PowerError: the service cannot be asked.
+        """
+        return self._ask(_current, "read the power mode")
+
+    def set_mode(self, mode: Mode) -> None:
+        """Ask the service for a mode, never by force. That it was set, only reading it back tells.
+
+        Raises:
+            PowerError: the service cannot be asked, or does not know the mode.
+        """
+        self._ask(lambda jetson: _nvpmodel(jetson).set_nvpmodel_id(mode.id, force=False), f"set {mode}")
+        self._asked_at = time.monotonic()
+
+    def refusal(self, mode: Mode) -> str:
+        """Why the service will not set the mode it was asked for; "" while it works on it or has said nothing.
+
+        The service does not answer. It marks a mode that differs from the present one in which parts of the GPU are
+        powered, because that needs a reboot, and one that nvpmodel failed to set.
+        """
+        if time.monotonic() - self._asked_at < REFUSAL_DELAY:
+            return ""
+        running, possible = self._ask(lambda jetson: _progress(jetson, mode), "read the power mode")
+        if running or possible:
+            return ""
+        return (
+            f"the jtop service cannot set {mode} while the board runs (it needs a reboot, which espnet_ros never does, "
+            f"or nvpmodel failed: journalctl -u jtop); run 'sudo nvpmodel -m {mode.id}' and reboot, or choose another "
+            "mode"
+        )
+
+    def jetson_clocks(self) -> Optional[bool]:
+        """Whether the clocks are held at their maxima; None where the board has no jetson_clocks."""
+        return self._ask(_clocks_enabled, "read jetson_clocks")
+
+    def set_jetson_clocks(self, enabled: bool) -> None:
+        """Hold the clocks at the mode's maxima or let them scale.
+
+        Raises:
+            PowerError: the service cannot be asked, or they were set without it.
+        """
+        doing = "switch jetson_clocks " + ("on" if enabled else "off")
+        self._ask(lambda jetson: _set_clocks(jetson, enabled), doing)
+
+    def close(self) -> None:
+        """End the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Another library's edge: nothing is left to do with a connection that cannot be ended.
+            with contextlib.suppress(Exception):
+                self._calls.run(connection.close, self._timeout, "end the connection")
+
+    def _ask(self, function: Callable[[Any], T], doing: str) -> T:
+        try:
+            return self._calls.run(lambda: function(self._fresh()), self._timeout, doing)
+        except PowerError:
+            self.close()
+            raise
+        except Exception as error:  # a thread's edge: the library raises its own and the system's errors
+            self.close()
+            raise PowerError(f"cannot {doing}: {_said(error)}{self._hint(error)}") from error
+
+    def _fresh(self) -> Any:
+        """The connection, once it has new values from the service."""
+        if self._connection is None:
+            connection = importlib.import_module("jtop").jtop()
+            connection.start()
+            self._connection = connection
+        if not self._connection.ok():
+            raise PowerError("the connection to the jtop service ended; is it running (systemctl status jtop)?")
+        return self._connection
+
+    def _hint(self, error: Exception) -> str:
+        said = str(error).lower()
+        if isinstance(error, ImportError):
+            return "; jetson-stats is needed: sudo pip3 install -U jetson-stats, then reboot"
+        if isinstance(error, PermissionError) or "can't access" in said:
+            return "; add this user to the group jtop (sudo usermod -aG jtop $USER) and log in again"
+        if not (self._root / SOCKET).exists() or "not active" in said or "lost connection" in said:
+            return "; start the service: sudo systemctl start jtop"
+        return ""
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _nvpmodel(jetson: Any) -> Any:
+    if jetson.nvpmodel is None:
+        raise PowerError("the jtop service has no power modes on this board; nvpmodel is not installed or fails")
+    return jetson.nvpmodel
+
+
+def _models(jetson: Any) -> Any:
+    nvpmodel = _nvpmodel(jetson)
+    return list(nvpmodel.models), (nvpmodel.get_default() or {}).get("id")
+
+
+def _current(jetson: Any) -> Mode:
+    nvpmodel = _nvpmodel(jetson)
+    return Mode(int(nvpmodel.id), str(nvpmodel.name))
+
+
+def _progress(jetson: Any, mode: Mode) -> Any:
+    nvpmodel = _nvpmodel(jetson)
+    status = list(nvpmodel.status)
+    return nvpmodel.is_running(), status[mode.id] if mode.id < len(status) else True
+
+
+def _clocks_enabled(jetson: Any) -> Optional[bool]:
+    return None if jetson.jetson_clocks is None else bool(jetson.jetson_clocks.get_enable())
+
+
+def _set_clocks(jetson: Any, enabled: bool) -> None:
+    clocks = jetson.jetson_clocks
+    if clocks is None:
+        raise PowerError("the board has no jetson_clocks")
+    if bool(clocks.get_enable()) is not enabled:
+        clocks.set_enable(enabled)

@@ -1,0 +1,106 @@
+"""Power profiles from YAML files: the shipped ones in ``config/`` and those a user adds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping, Tuple
+
+import yaml
+
+from espnet_ros.board.profiles import BUILT_IN, NODE_PARAMETERS, PowerProfile
+from espnet_ros.config import check_value, default_of
+from espnet_ros.errors import ParameterError, PowerError
+from espnet_ros.resources import share_folder
+
+SHIPPED_FILES = ("tx2_max_q.yaml", "tx2_max_p.yaml", "power_modes.yaml")
+KEYS = ("board_modes", *NODE_PARAMETERS, "jetson_clocks")
+
+
+def known_profiles(user_file: str = "") -> Dict[str, PowerProfile]:
+    """The built-in and shipped profiles and those of a user's file by name; the user's win.
+
+    Args:
+        user_file: a YAML file, ``~`` stands for the home folder; "" for none.
+
+    Raises:
+        PowerError: a file cannot be read or breaks a rule; the message names the file, the key, the rule and the value.
+    """
+    profiles = dict(BUILT_IN)
+    folder = share_folder() / "config"
+    for name in SHIPPED_FILES:
+        profiles.update(load_profiles(folder / name))
+    if user_file:
+        profiles.update(load_profiles(Path(user_file).expanduser()))
+    return profiles
+
+
+def load_profiles(path: Path) -> Dict[str, PowerProfile]:
+    """Read the profiles of one file by name.
+
+    Raises:
+        PowerError: it cannot be read, is no YAML or breaks a rule.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PowerError(f"power profiles: cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PowerError(f"power profiles {path} is not YAML: {error}") from error
+    return parse_profiles(document, str(path))
+
+
+def parse_profiles(document: Any, origin: str) -> Dict[str, PowerProfile]:
+    """Check a parsed YAML document against the rules of power profiles.
+
+    Args:
+        document: ``{profiles: {NAME: {board_modes: [name or id, ...], alpha: int, precision: str, input_height: int,
+            input_width: int, max_rate: float, threads: int, jetson_clocks: bool}}}``, every key optional.
+        origin: where it came from, for messages.
+
+    Raises:
+        PowerError: a rule is broken.
+    """
+    where = f"power profiles {origin}"
+    entries = document.get("profiles") if isinstance(document, Mapping) else None
+    if not isinstance(entries, Mapping) or not entries:
+        raise PowerError(f"{where}: must be a mapping with a mapping 'profiles' that has at least one entry")
+    return {str(name).strip(): _parse_profile(name, entry, where, origin) for name, entry in entries.items()}
+
+
+def _parse_profile(name: Any, entry: Any, where: str, origin: str) -> PowerProfile:
+    if not isinstance(name, str) or not name.strip() or name.strip().isdecimal():
+        raise PowerError(f"{where}: a profile's name must be a text that is not empty and no number, is {name!r}")
+    where = f"{where}, profile '{name}'"
+    if not isinstance(entry, Mapping) or not entry:
+        raise PowerError(f"{where}: must be a mapping with at least one of {', '.join(KEYS)}, is {entry!r}")
+    for key in entry:
+        if key not in KEYS:
+            raise PowerError(f"{where}: there is no key '{key}', only {', '.join(KEYS)}")
+    values = {key: _parse_value(key, entry[key], where) for key in NODE_PARAMETERS if key in entry}
+    clocks = entry.get("jetson_clocks")
+    if "jetson_clocks" in entry and not isinstance(clocks, bool):
+        raise PowerError(f"{where}: jetson_clocks must be true or false, is {clocks!r}")
+    modes = _parse_modes(entry["board_modes"], where) if "board_modes" in entry else ()
+    return PowerProfile(name.strip(), modes, jetson_clocks=clocks, origin=origin, **values)
+
+
+def _parse_value(key: str, value: Any, where: str) -> Any:
+    if isinstance(default_of(key), float) and type(value) is int:
+        value = float(value)
+    try:
+        check_value(key, value)
+    except ParameterError as error:
+        raise PowerError(f"{where}: {error}") from error
+    return value
+
+
+def _parse_modes(value: Any, where: str) -> Tuple[str, ...]:
+    entries = value if isinstance(value, list) else [value]
+    for entry in entries:
+        is_name = isinstance(entry, str) and entry.strip() != ""
+        is_id = type(entry) is int and entry >= 0
+        if not (is_name or is_id):
+            raise PowerError(
+                f"{where}: board_modes must be a mode's name or id, a list of them, or default, is {value!r}"
+            )
+    return tuple(str(entry).strip() for entry in entries)

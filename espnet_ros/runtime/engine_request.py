@@ -1,0 +1,62 @@
+"""Which engine is asked for, and what makes two of them the same."""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Tuple
+
+from espnet_ros.config import NodeConfig, rule_of
+from espnet_ros.errors import WeightsError
+from espnet_ros.model.checkpoint import is_family, select_checkpoint
+from espnet_ros.runtime.engine_parameters import engine_values
+
+EngineKey = Tuple[Any, ...]
+
+
+class EngineRequest(NamedTuple):
+    """An engine that is asked for.
+
+    Attributes:
+        config: the node's parameters.
+        failed: backends that failed while they ran, and why; they are not tried.
+    """
+
+    config: NodeConfig
+    failed: Tuple[Tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> EngineKey:
+        """All that the engine depends on."""
+        return (*engine_values(self.config), self.failed)
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        config = self.config
+        return f"{config.weights} (alpha {config.alpha}) for backend {config.backend}"
+
+    def without(self, backend: str, reason: str) -> EngineRequest:
+        """The same without a backend that failed."""
+        return self._replace(failed=(*self.failed, (backend, reason)))
+
+    def siblings(self) -> List[EngineRequest]:
+        """The same for each other alpha that the weights have; none for weights that are a single checkpoint."""
+        config = self.config
+        if not is_family(config.weights):
+            return []
+        others = (alpha for alpha in rule_of("alpha").choices if alpha != config.alpha)
+        return [self._replace(config=config.changed({"alpha": alpha})) for alpha in others if _has_alpha(config, alpha)]
+
+    def explain_takeover(self, backend: str) -> str:
+        """Why ``backend`` has the engine; "" where nothing failed."""
+        if not self.failed:
+            return ""
+        failures = "; ".join(f"backend {name} failed ({reason})" for name, reason in self.failed)
+        return f"{failures}; {backend} took over"
+
+
+def _has_alpha(config: NodeConfig, alpha: int) -> bool:
+    try:
+        select_checkpoint(config.weights, config.network, alpha)
+    except WeightsError:
+        return False
+    return True

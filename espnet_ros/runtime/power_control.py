@@ -1,0 +1,216 @@
+"""Power in the node: the mode, what is measured, and the governor, which moves the node's own parameters."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from espnet_ros.board.host import host_root
+from espnet_ros.config import NodeConfig
+from espnet_ros.engines.base import Engine
+from espnet_ros.errors import EspnetError
+from espnet_ros.governor.governor_binding import GovernorBinding, Present, choose_costs, parameter_changes
+from espnet_ros.governor.load_meter import LoadMeter
+from espnet_ros.governor.types import Observation
+from espnet_ros.runtime.engine_request import EngineRequest
+from espnet_ros.runtime.image_worker import NO_LISTENER, Answer, ImageCounts
+from espnet_ros.runtime.mode_control import ModeChange, ModeControl
+from espnet_ros.telemetry.frame_statistics import DEFAULT_WINDOW, FrameStatistics, FrameSummary
+from espnet_ros.telemetry.sampler import Telemetry, TelemetrySampler, usual_sources
+from espnet_ros.telemetry.thresholds import Excess, judge_frames, judge_reading
+
+_logger = logging.getLogger(__name__)
+
+
+class PowerReport(NamedTuple):
+    """What there is to say about power at one moment.
+
+    Attributes:
+        modes: the power mode, and the board's.
+        telemetry: what is measured; None where that is off, or the node is not configured.
+        frames: the images of the last seconds; None while the node is not active.
+        dropped: images since activation.
+        excesses: what is beyond a level.
+        governor: its kind; its state is in ``binding``.
+        binding: its decisions.
+        governor_trouble: why it does not decide; "" where it does.
+    """
+
+    modes: ModeControl
+    telemetry: Optional[Telemetry]
+    frames: Optional[FrameSummary]
+    dropped: int
+    excesses: List[Excess]
+    governor: str
+    binding: GovernorBinding
+    governor_trouble: str
+
+
+class PowerControl:
+    """Owns the power mode, the telemetry and the governor of a node.
+
+    ``add_answer`` may be called in any thread, all else in one. Nothing here waits for a board or a sensor, but
+    ``configure``.
+
+    Args:
+        set_parameters: makes the node's parameters say what was decided; the node then does it.
+        changed: told, maybe in another thread, that ``modes.advance`` has something to do.
+    """
+
+    def __init__(self, set_parameters: Callable[[Mapping[str, Any]], None], changed: Callable[[], None]) -> None:
+        self.modes = ModeControl(set_parameters, changed)
+        self._set_parameters = set_parameters
+        self._binding = GovernorBinding()
+        self._sampler: Optional[TelemetrySampler] = None
+        self._frames: Optional[FrameStatistics] = None
+        self._load: Optional[LoadMeter] = None
+        self._active_since = 0.0
+        self._counts = ImageCounts()
+        self._governor_trouble = ""
+        self._excesses: List[Excess] = []
+
+    # Lifecycle
+
+    def configure(self, config: NodeConfig) -> None:
+        """Begin to measure, and switch the board where ``power_mode`` names a mode.
+
+        Raises:
+            PowerError: see `ModeControl.configure`.
+        """
+        self.release()
+        self.modes.configure(config)
+        if config.telemetry:
+            sources = usual_sources(config.telemetry_period, host_root())
+            self._sampler = TelemetrySampler(sources, config.telemetry_period)
+
+    def activate(self) -> None:
+        """Begin to count images."""
+        now = time.monotonic()
+        self._active_since, self._counts = now, ImageCounts()
+        self._load, self._frames = LoadMeter(now), FrameStatistics(now)
+        self._binding.stop()
+
+    def deactivate(self) -> None:
+        """Count no more images; the governor rests."""
+        self._load = self._frames = None
+        self._binding.stop()
+        self._governor_trouble = ""
+
+    def release(self) -> None:
+        """Measure no more, and let go of the board."""
+        self.deactivate()
+        self.modes.close()
+        if self._sampler is not None:
+            self._sampler.close()
+            self._sampler = None
+
+    # Parameters
+
+    def plan(self, config: NodeConfig, changes: Mapping[str, Any], engine: Optional[Engine]) -> Optional[ModeChange]:
+        """Check what a change of parameters means for power; see `ModeControl.plan`.
+
+        Raises:
+            PowerError: a mode is not known, or the governor's table cannot be used.
+        """
+        if changes.get("governor_modes"):
+            self.modes.list_board_modes(changes["governor_modes"])
+        if changes.get("governor_table") and engine is not None:
+            choose_costs(changes["governor_table"], self._present(config, engine, ()))
+        return self.modes.plan(config, changes)
+
+    # Images
+
+    def add_answer(self, answer: Answer) -> None:
+        """An image was answered."""
+        frames, load = self._frames, self._load
+        if frames is not None and load is not None:
+            frames.add_frame(answer.finished, answer.latency)
+            load.add(answer.latency, answer.busy)
+
+    # Every second
+
+    def tick(self, config: NodeConfig, counts: ImageCounts, engine: Optional[Engine], is_changing: bool) -> None:
+        """Take in a second, and let the governor decide.
+
+        Args:
+            config: the node's parameters.
+            counts: the images since activation.
+            engine: the engine in use.
+            is_changing: another engine is being built.
+        """
+        now = time.monotonic()
+        telemetry = self._sampler.latest() if self._sampler is not None else None
+        reading = None if telemetry is None or telemetry.stalled else telemetry.reading
+        self._excesses = [] if reading is None else judge_reading(config, reading)
+        frames, load = self._frames, self._load
+        if frames is None or load is None:
+            return
+        if reading is not None:
+            frames.add_reading(reading.stamp, reading.watts_total)
+        frames.add_dropped(now, counts.dropped - self._counts.dropped)
+        unheard = counts.drop_reasons.get(NO_LISTENER, 0) - self._counts.drop_reasons.get(NO_LISTENER, 0)
+        self._counts = counts
+        is_wanted = now - self._active_since >= DEFAULT_WINDOW and not unheard and counts.received > 0
+        self._excesses += judge_frames(config, frames.summary(now), is_wanted)
+        seen = load.take(now, counts.received)
+        observation = Observation(
+            time=now,
+            asked_rate=seen.asked_rate,
+            answered_rate=seen.answered_rate,
+            seconds=seen.seconds,
+            latency=seen.latency,
+            watts=math.nan if reading is None else reading.watts_total,
+            temperature=math.nan if reading is None else reading.temperature,
+            throttled=reading is not None and bool(reading.throttled),
+            switching=is_changing or self.modes.is_switching,
+        )
+        self._govern(config, engine, observation)
+
+    def report(self, config: NodeConfig) -> PowerReport:
+        """How it is."""
+        return PowerReport(
+            modes=self.modes,
+            telemetry=None if self._sampler is None else self._sampler.latest(),
+            frames=None if self._frames is None else self._frames.summary(time.monotonic()),
+            dropped=self._counts.dropped,
+            excesses=self._excesses,
+            governor=config.governor,
+            binding=self._binding,
+            governor_trouble=self._governor_trouble,
+        )
+
+    def _govern(self, config: NodeConfig, engine: Optional[Engine], observation: Observation) -> None:
+        self._governor_trouble = ""
+        if config.governor == "off" or engine is None:
+            self._binding.stop()
+            return
+        try:
+            present = self._present(config, engine, self.modes.list_board_modes(config.governor_modes))
+            if not observation.switching:
+                self._binding.follow(config, present, observation.time)
+            decision = self._binding.decide(observation)
+            if decision is not None and decision.changed:
+                _logger.info("governor: %s", decision.reason)
+                self._carry_out(config, present, parameter_changes(decision.option, present), decision.option.mode)
+        except EspnetError as error:
+            self._governor_trouble = str(error)
+
+    def _carry_out(self, config: NodeConfig, present: Present, changes: Dict[str, Any], mode: Optional[str]) -> None:
+        if mode is not None and mode != present.mode:
+            self.modes.accept(self.modes.plan_board_mode(config, mode), {})
+        self._set_parameters(changes)
+
+    def _present(self, config: NodeConfig, engine: Engine, modes: Tuple[str, ...]) -> Present:
+        checkpoint = engine.spec.checkpoint
+        siblings = (request.config.alpha for request in EngineRequest(config).siblings())
+        return Present(
+            alpha=checkpoint.alpha,
+            alphas=(checkpoint.alpha, *siblings),
+            size=(engine.spec.input_size.height, engine.spec.input_size.width),
+            precision=engine.precision,
+            max_rate=config.max_rate,
+            mode=self.modes.board_mode or None,
+            modes=modes,
+        )

@@ -20,6 +20,8 @@ setup(
     ],
     install_requires=[
         "filelock",
+        "Jinja2",
+        "matplotlib",
         "numpy",
         "opencv-python",
         "PyYAML",

@@ -1,6 +1,6 @@
 """Take the results of training runs into weights/, and bring the tables of its model card up to date.
 
-    scripts/in_env python scripts/ship_weights.py runs/alpha3 runs/alpha5 runs/alpha8
+scripts/in_env python scripts/ship_weights.py runs/alpha3 runs/alpha5 runs/alpha8
 """
 
 import argparse

@@ -205,7 +205,7 @@ def test_weights_fetch_says_where_the_file_is(monkeypatch, published_weights, ca
 
 def test_weights_fetch_refuses_an_unknown_name(capsys):
     assert cli.main(["weights", "fetch", "mars"]) == 1
-    assert "weights 'mars': not a known name; known are camvid, cityscapes" in capsys.readouterr().err
+    assert "weights 'mars': not a known name; known names: camvid, cityscapes" in capsys.readouterr().err
 
 
 def test_a_seed_belongs_to_the_synthetic_street(tmp_path, capsys):

@@ -8,7 +8,7 @@ from typing import Any, List
 from espnet_ros.commands.options import add_command
 from espnet_ros.errors import WeightsError
 from espnet_ros.model.checkpoint import Checkpoint, is_family, list_registry, list_weight_names, locate_checkpoint
-from espnet_ros.model.download import find_by_sum
+from espnet_ros.model.download import find_by_sha256
 
 _HEADINGS = ("name", "family", "network", "alpha", "classes", "size", "where")
 
@@ -64,11 +64,11 @@ def _named(name: str) -> List[Checkpoint]:
         return [entry for entry in list_registry() if entry.family == name]
     found = [entry for entry in list_registry() if entry.name == name]
     if not found:
-        raise WeightsError(f"weights '{name}': not a known name; known are {', '.join(list_weight_names())}")
+        raise WeightsError(f"weights '{name}': not a known name; known names: {', '.join(list_weight_names())}")
     return found
 
 
 def _row(entry: Checkpoint) -> List[str]:
-    path = entry.path or find_by_sum(entry.sha256)
+    path = entry.path or find_by_sha256(entry.sha256)
     where = "not on this machine" if path is None else str(path)
     return [entry.name, entry.family, entry.network, str(entry.alpha), entry.classes, str(entry.input_size), where]

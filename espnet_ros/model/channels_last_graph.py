@@ -1,7 +1,7 @@
-"""The segmentation graph, rearranged for CPU kernels that keep the channels of a pixel side by side.
+"""``SegmentationGraph`` restructured for CPU kernels with channels-last memory layout.
 
-The function is that of ``SegmentationGraph``, in other steps: each saves a pass over memory, or a change of layout,
-that profiling showed. What they bring is in docs/performance.md.
+It computes the same function. Each change removes a pass over memory, or a change of layout, that showed up in
+profiles; docs/performance.md has the gains.
 """
 
 from __future__ import annotations
@@ -15,32 +15,34 @@ from torch.nn import functional
 
 from espnet_ros.model.checkpoint import Checkpoint
 from espnet_ros.model.espnet import ESPNet, ESPNetC, StemFeatures
-from espnet_ros.model.graph import confidence_from, decide_upsampled, place_subpixels
+from espnet_ros.model.graph import classify_upsampled, interleave_subpixels, softmax_confidence
 from espnet_ros.model.loading import Network
 from espnet_ros.types import ImageSize
 
 _LEVEL1 = 16
-"""Channels of the first convolution; the three of the image follow."""
+"""Output channels of the first convolution. The image's three follow them."""
 _IMAGE = 3
 _WINDOW = 9
-"""Pixels of the 3x3 window that the image is averaged over each time it is halved."""
+"""Pixels in the 3x3 window of the average pooling that halves the image."""
 
 
 class ChannelsLastGraph(nn.Module):
-    """Normalisation, network and argmax in one module, for images of one size.
+    """Normalisation, network, argmax and confidence in one module, for one image size.
 
-    - Rows are normalised as flat vectors, since three channels fill no vector register.
-    - Two neighbouring pixels count as one with six channels, which makes the first convolution's kernel 3x2.
-    - That convolution halves the image too, by three more outputs that pass through its activation unchanged. They and
-      the image at a quarter size are sums instead of means, and the normalisation that follows divides: so the weights
-      are exactly 1 in any precision.
-    - The last layer runs as four 1x1 convolutions, one for each subpixel, so that the logits of one are labels before
-      those of the next exist.
+    Differences from ``SegmentationGraph``:
+
+    - Rows are normalised as flat vectors, because three channels do not fill a vector register.
+    - Two neighbouring pixels are treated as one pixel with six channels. The first convolution's kernel becomes 3x2.
+    - The first convolution also halves the image, through three extra outputs that its activation leaves unchanged.
+      These and the quarter-size image are sums, not means; the batch normalisation that follows includes the division.
+      The pooling weights are therefore exactly 1 in any precision.
+    - The last layer runs as four 1x1 convolutions, one per subpixel. Each one's logits are reduced to labels before the
+      next one's are computed.
 
     Args:
-        network: left as it is.
-        checkpoint: mean, deviation and divisor of the pixels.
-        size: of the images; its width is even.
+        network: in evaluation mode; copied, not modified.
+        checkpoint: source of the mean, standard deviation and divisor.
+        size: image size; the width must be even.
     """
 
     mean: Tensor
@@ -59,16 +61,16 @@ class ChannelsLastGraph(nn.Module):
         self.register_buffer("mean", torch.tensor(checkpoint.mean_bgr).repeat(size.width))
         std = torch.tensor(checkpoint.std_bgr)
         self.register_buffer("scale", (1.0 / (std * checkpoint.divisor)).repeat(size.width))
-        self._arrange_stem()
+        self._fuse_stem()
         if isinstance(self.network, ESPNet):
-            self._arrange_decoder(self.network)
+            self._split_classifier(self.network)
 
     def forward(self, pixels: Tensor) -> Tuple[Tensor, Tensor]:
-        """(1, H, W, 3) BGR pixel values 0..255 to (1, H, W) uint8 labels and (1, H, W) uint8 confidence."""
-        encoded = self._encoder.features_below(self._stem(pixels))
+        """Map (1, H, W, 3) BGR pixel values 0..255 to (1, H, W) uint8 labels and (1, H, W) uint8 confidence."""
+        encoded = self._encoder.features_from_stem(self._stem(pixels))
         if isinstance(self.network, ESPNet):
-            return self._decide(self.network.decode(encoded))
-        return decide_upsampled(encoded.scores)
+            return self._classify(self.network.decode(encoded))
+        return classify_upsampled(encoded.scores)
 
     def _stem(self, pixels: Tensor) -> StemFeatures:
         height, width = self._size
@@ -80,17 +82,18 @@ class ChannelsLastGraph(nn.Module):
         quarter = functional.conv2d(first, self.quarter_weight, stride=2, padding=1)  # (1, 3, H/4, W/4)
         return StemFeatures(first, self._encoder.b1(first), quarter)
 
-    def _decide(self, features: Tensor) -> Tuple[Tensor, Tensor]:
+    def _classify(self, features: Tensor) -> Tuple[Tensor, Tensor]:
         labels: List[Tensor] = []
         confidence: List[Tensor] = []
         for weight in self.subpixel_weights:
             logits = functional.conv2d(features, weight)  # (1, C, H/2, W/2)
             best, winners = logits.max(1)
             labels.append(winners.to(torch.uint8))
-            confidence.append(confidence_from(logits, best, 1))
-        return place_subpixels(torch.cat(labels)), place_subpixels(torch.cat(confidence))
+            confidence.append(softmax_confidence(logits, best, 1))
+        return interleave_subpixels(torch.cat(labels)), interleave_subpixels(torch.cat(confidence))
 
-    def _arrange_stem(self) -> None:
+    def _fuse_stem(self) -> None:
+        """Fold batch normalisation and image pooling into the weights of the first convolution."""
         encoder, level1 = self._encoder, self._encoder.level1
         mean, variance = level1.bn.running_mean, level1.bn.running_var
         assert mean is not None and variance is not None
@@ -105,15 +108,16 @@ class ChannelsLastGraph(nn.Module):
         for channel in range(_IMAGE):
             weight[_LEVEL1 + channel, channel] = 1.0
             quarter[channel, _LEVEL1 + channel] = 1.0
-        self.register_buffer("first_weight", _over_pairs(weight))
+        self.register_buffer("first_weight", _kernel_for_pixel_pairs(weight))
         self.register_buffer("first_bias", bias)
         self.register_buffer("first_slope", slope)
         self.register_buffer("quarter_weight", quarter)
-        _expect_sums(encoder.b1.bn, _LEVEL1, _WINDOW)
-        _expect_sums(encoder.b2.bn, encoder.b2.bn.num_features - _IMAGE, _WINDOW**2)
+        _fold_division(encoder.b1.bn, _LEVEL1, _WINDOW)
+        _fold_division(encoder.b2.bn, encoder.b2.bn.num_features - _IMAGE, _WINDOW**2)
 
-    def _arrange_decoder(self, network: ESPNet) -> None:
-        if network.skip_channels == _LEVEL1:  # the decoder is handed all 19, and takes the image's with weight 0
+    def _split_classifier(self, network: ESPNet) -> None:
+        """Split the last layer by subpixel, and make the decoder accept all 19 stem channels."""
+        if network.skip_channels == _LEVEL1:  # the image's three channels get weight 0
             joined = network.conv.conv
             image = torch.zeros(joined.out_channels, _IMAGE, 3, 3)
             network.conv.conv = nn.Conv2d(joined.in_channels + _IMAGE, joined.out_channels, 3, padding=1, bias=False)
@@ -123,19 +127,19 @@ class ChannelsLastGraph(nn.Module):
         self.register_buffer("subpixel_weights", weight.permute(2, 3, 1, 0).reshape(4, classes, inputs, 1, 1))
 
 
-def _over_pairs(weight: Tensor) -> Tensor:
-    """A (N, 3, 3, 3) kernel of stride 2 on pixels to one of stride (2, 1), (N, 6, 3, 2), on pairs of them.
+def _kernel_for_pixel_pairs(weight: Tensor) -> Tensor:
+    """Convert a (N, 3, 3, 3) kernel with stride 2 to (N, 6, 3, 2) with stride (2, 1), on pairs of pixels.
 
-    Output column j sees the pixels 2j - 1, 2j and 2j + 1: the right one of pair j - 1, and both of pair j.
+    Output column j reads pixels 2j - 1, 2j and 2j + 1: the right pixel of pair j - 1 and both pixels of pair j.
     """
-    nothing = torch.zeros_like(weight[:, :, :, 0])
-    left_pair = torch.cat([nothing, weight[:, :, :, 0]], 1)  # (N, 6, 3)
+    zeros = torch.zeros_like(weight[:, :, :, 0])
+    previous_pair = torch.cat([zeros, weight[:, :, :, 0]], 1)  # (N, 6, 3)
     own_pair = torch.cat([weight[:, :, :, 1], weight[:, :, :, 2]], 1)
-    return torch.stack([left_pair, own_pair], 3)
+    return torch.stack([previous_pair, own_pair], 3)
 
 
-def _expect_sums(norm: nn.BatchNorm2d, first: int, count: int) -> None:
-    """Make ``norm`` take, from channel ``first`` on, sums of ``count`` pixels where it took means."""
+def _fold_division(norm: nn.BatchNorm2d, first: int, count: int) -> None:
+    """Rescale ``norm`` in place so that channels from ``first`` on expect sums of ``count`` pixels, not means."""
     assert norm.running_mean is not None
     norm.running_mean[first:] *= count
     norm.weight[first:] /= count

@@ -1,4 +1,4 @@
-"""Finds published files by their SHA-256, on disk or where they are published."""
+"""Finds weight files on disk by SHA-256, and downloads published ones."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def download_folder() -> Path:
-    """Where downloaded weights are kept; it may not exist yet."""
+    """Return the folder of downloaded weights, which may not exist yet."""
     return cache_folder() / "weights"
 
 
-def find_by_sum(sha256: str, weights_dir: str = "") -> Optional[Path]:
-    """File with that SHA-256 below ``weights_dir`` (or ``$ESPNET_WEIGHTS_DIR``) or in the download cache, or None."""
+def find_by_sha256(sha256: str, weights_dir: str = "") -> Optional[Path]:
+    """Search for a file with this SHA-256; return None if there is none.
+
+    Searches ``weights_dir`` (or ``$ESPNET_WEIGHTS_DIR``) and its subfolders, then the download folder.
+    """
     for path in _candidates(weights_dir):
         try:
             stat = path.stat()
-            if _sum_of(str(path), stat.st_size, stat.st_mtime_ns) == sha256:
+            if _cached_sha256(str(path), stat.st_size, stat.st_mtime_ns) == sha256:
                 return path
         except OSError:
             continue
@@ -39,10 +42,10 @@ def find_by_sum(sha256: str, weights_dir: str = "") -> Optional[Path]:
 
 
 def fetch(url: str, sha256: str, name: str, show_progress: bool) -> Path:
-    """Download a file into the cache and check its sum.
+    """Download a file into the download folder, verify its SHA-256 and return its path.
 
     Raises:
-        WeightsError: there is no network, the server refuses, or the sum is another; nothing is left behind.
+        WeightsError: no network, an HTTP error or the wrong SHA-256. No partial file is left behind.
     """
     folder = download_folder()
     target = folder / f"{name}{Path(url).suffix}"
@@ -62,8 +65,8 @@ def fetch(url: str, sha256: str, name: str, show_progress: bool) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise WeightsError(
-            f"weights '{name}' are not on this machine and could not be downloaded from {url}: {reason}. Without a "
-            f"network, copy the file into {folder} or set {WEIGHTS_DIR_VARIABLE} to the folder that has it"
+            f"weights '{name}' are not on this machine and could not be downloaded from {url}: {reason}. To work "
+            f"offline, copy the file into {folder} or set {WEIGHTS_DIR_VARIABLE} to the folder that contains it"
         ) from error
     return target
 
@@ -86,5 +89,5 @@ def _candidates(weights_dir: str) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=256)
-def _sum_of(path: str, _size: int, _mtime_ns: int) -> str:
+def _cached_sha256(path: str, _size: int, _mtime_ns: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """ESPNet and ESPNet-C (Mehta et al., "ESPNet: Efficient Spatial Pyramid of Dilated Convolutions", ECCV 2018).
 
-Attribute names are those of the published checkpoints, so that their files load strictly. Shapes are
-(batch, channels, height, width); H and W are the input's.
+Attributes have the names used in the published checkpoints, so those load with ``strict=True``. Shapes are
+(batch, channels, height, width); H and W are the height and width of the input image.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 BRANCHES = 5
-"""Parallel dilated convolutions of an ESP unit, with dilation 1, 2, 4, 8 and 16."""
+"""Number of parallel dilated convolutions in an ESP unit: dilations 1, 2, 4, 8 and 16."""
 ALPHA_2 = 2
-"""ESP blocks at the second level; fixed in the paper."""
+"""Number of ESP blocks at the second level; fixed in the paper."""
 _BN_EPS = 1e-3
 
 
 class Conv(nn.Module):
-    """Convolution without bias that keeps the size (divided by the stride)."""
+    """Convolution without bias, padded so that the output size is the input size divided by the stride."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Conv(nn.Module):
 
 
 class BatchNormAct(nn.Module):
-    """Batch normalisation, then PReLU with one slope a channel."""
+    """Batch normalisation followed by PReLU with one slope per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class BatchNormAct(nn.Module):
 
 
 class ConvBatchNormAct(nn.Module):
-    """Convolution, batch normalisation, PReLU."""
+    """Convolution, batch normalisation and PReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -60,11 +60,12 @@ class ConvBatchNormAct(nn.Module):
 
 
 class SpatialPyramid(nn.Module):
-    """Reduce, split, transform: the part that the ESP block and its strided variant share.
+    """Reduce, split, transform and merge: the part that the ESP block shares with its strided variant.
 
-    The input is reduced to a fifth of the channels, then seen by five dilated convolutions. Their outputs are
-    added hierarchically before they are joined (HFF), which removes the gridding of large dilations. The
-    undilated branch takes the channels that the division leaves over, and is not part of the sums.
+    A reduction brings the input to a fifth of the output channels, and five dilated convolutions read the result. Their
+    outputs are added hierarchically before concatenation (hierarchical feature fusion, HFF), which removes the gridding
+    artefacts of large dilations. The undilated branch takes the remainder of the division by five and is left out of
+    the sums.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
@@ -79,7 +80,7 @@ class SpatialPyramid(nn.Module):
         self.d16 = Conv(width, width, 3, dilation=16)
 
     def pyramid(self, x: Tensor) -> Tensor:
-        """(N, inputs, h, w) to (N, outputs, h / stride, w / stride)."""
+        """Map (N, inputs, h, w) to (N, outputs, h / stride, w / stride)."""
         reduced = self.c1(x)  # (N, outputs // 5, h / stride, w / stride)
         sum2 = self.d2(reduced)
         sum4 = sum2 + self.d4(reduced)
@@ -89,7 +90,7 @@ class SpatialPyramid(nn.Module):
 
 
 class EspBlock(SpatialPyramid):
-    """ESP block; with ``residual`` the input is added before the activation."""
+    """ESP block. With ``residual``, the input is added before batch normalisation and activation."""
 
     def __init__(self, inputs: int, outputs: int, residual: bool = True) -> None:
         super().__init__(inputs, outputs, kernel=1, stride=1)
@@ -103,7 +104,7 @@ class EspBlock(SpatialPyramid):
 
 
 class StridedEspBlock(SpatialPyramid):
-    """ESP block whose reduction is a 3x3 convolution of stride 2: it halves the size."""
+    """ESP block that halves the size: its reduction is a 3x3 convolution with stride 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, kernel=3, stride=2)
@@ -116,35 +117,35 @@ class StridedEspBlock(SpatialPyramid):
 
 
 class StemFeatures(NamedTuple):
-    """What the levels below the first take from it and from the image."""
+    """First-level features, the input of the second and third levels."""
 
     level1: Tensor
-    """(N, 16, H/2, W/2): the first convolution's output."""
+    """(N, 16, H/2, W/2): output of the first convolution."""
     level1_joined: Tensor
-    """(N, 19, H/2, W/2): the same with the image, normalised and activated."""
+    """(N, 19, H/2, W/2): ``level1`` concatenated with the image at half size, batch-normalised and activated."""
     quarter: Tensor
-    """(N, 3, H/4, W/4): the image at a quarter of its size."""
+    """(N, 3, H/4, W/4): image at a quarter of its size."""
 
 
 class EncoderFeatures(NamedTuple):
-    """What the decoder takes from the encoder."""
+    """Encoder features that the decoder reads."""
 
     level1: Tensor
-    """(N, 16, H/2, W/2): the first convolution's output."""
+    """(N, 16, H/2, W/2): output of the first convolution."""
     level1_joined: Tensor
-    """(N, 19, H/2, W/2): the same with the image, normalised and activated."""
+    """(N, 19, H/2, W/2): ``level1`` concatenated with the image at half size, batch-normalised and activated."""
     level2_joined: Tensor
-    """(N, 131, H/4, W/4)."""
+    """(N, 131, H/4, W/4): last and first block of level 2 and the image at quarter size, normalised and activated."""
     scores: Tensor
-    """(N, classes, H/8, W/8)."""
+    """(N, classes, H/8, W/8): logits of the encoder's classifier."""
 
 
 class ESPNetC(nn.Module):
-    """ESPNet-C: the encoder with a classifier at an eighth of the input's size.
+    """ESPNet-C: the encoder with a classifier at an eighth of the input size.
 
     Args:
-        num_classes: channels of the scores.
-        alpha: ESP blocks at the third level (alpha_3 of the paper, ``q`` of the published code).
+        num_classes: number of output channels.
+        alpha: number of ESP blocks at the third level (alpha_3 in the paper, ``q`` in the published code).
     """
 
     def __init__(self, num_classes: int, alpha: int) -> None:
@@ -161,40 +162,43 @@ class ESPNetC(nn.Module):
         self.classifier = Conv(128 + 128, num_classes, 1)
 
     def features(self, image: Tensor) -> EncoderFeatures:
-        """(N, 3, H, W) image to the features of each level; H and W are multiples of 8."""
-        return self.features_below(self.stem(image))
+        """Map a normalised (N, 3, H, W) image to the features of each level; H and W are multiples of 8."""
+        return self.features_from_stem(self.stem(image))
 
     def stem(self, image: Tensor) -> StemFeatures:
-        """The first level, and the image at half and quarter size."""
+        """Compute the first level, and average-pool the image to half and quarter size."""
         half = self.shrink(image)  # (N, 3, H/2, W/2)
         quarter = self.shrink(half)  # (N, 3, H/4, W/4)
         level1 = self.level1(image)  # (N, 16, H/2, W/2)
         return StemFeatures(level1, self.b1(torch.cat([level1, half], 1)), quarter)
 
-    def features_below(self, stem: StemFeatures) -> EncoderFeatures:
-        """The levels below the first."""
+    def features_from_stem(self, stem: StemFeatures) -> EncoderFeatures:
+        """Compute the second and third levels and the encoder's classifier."""
         level1, level1_joined, quarter = stem
         level2_first = self.level2_0(level1_joined)  # (N, 64, H/4, W/4)
-        level2 = _chain(self.level2, level2_first)  # (N, 64, H/4, W/4)
+        level2 = _apply_in_order(self.level2, level2_first)  # (N, 64, H/4, W/4)
         level2_joined = self.b2(torch.cat([level2, level2_first, quarter], 1))  # (N, 131, H/4, W/4)
         level3_first = self.level3_0(level2_joined)  # (N, 128, H/8, W/8)
-        level3 = _chain(self.level3, level3_first)  # (N, 128, H/8, W/8)
+        level3 = _apply_in_order(self.level3, level3_first)  # (N, 128, H/8, W/8)
         level3_joined = self.b3(torch.cat([level3_first, level3], 1))  # (N, 256, H/8, W/8)
         return EncoderFeatures(level1, level1_joined, level2_joined, self.classifier(level3_joined))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised image to (N, classes, H/8, W/8) logits."""
+        """Map a normalised (N, 3, H, W) image to (N, classes, H/8, W/8) logits."""
         return self.features(image).scores
 
 
 class ESPNet(nn.Module):
-    """ESPNet: ESPNet-C with a light decoder that goes back to the input's size in three steps.
+    """ESPNet: ESPNet-C with a light decoder that upsamples to the input size in three steps of 2x.
 
     Args:
-        num_classes: channels of the logits.
-        alpha: ESP blocks at the third level.
-        skip_channels: 16 or 19: which first-level features meet the decoder. The published Cityscapes checkpoints
-            take the first convolution's 16, the CamVid one takes the 19 that include the image.
+        num_classes: number of output channels.
+        alpha: number of ESP blocks at the third level.
+        skip_channels: channels of the first-level skip connection. 16: the first convolution's output, as in the
+            published Cityscapes checkpoints. 19: that and the image, as in the CamVid one.
+
+    Raises:
+        ValueError: ``skip_channels`` is neither 16 nor 19.
     """
 
     def __init__(self, num_classes: int, alpha: int, skip_channels: int = 16) -> None:
@@ -205,16 +209,16 @@ class ESPNet(nn.Module):
         self.encoder = ESPNetC(num_classes, alpha)
         self.level3_C = Conv(131, num_classes, 1)
         self.br = nn.BatchNorm2d(num_classes, eps=_BN_EPS)
-        self.up_l3 = nn.Sequential(_double(num_classes))
+        self.up_l3 = nn.Sequential(_upsample_2x(num_classes))
         self.combine_l2_l3 = nn.Sequential(
             BatchNormAct(2 * num_classes), EspBlock(2 * num_classes, num_classes, residual=False)
         )
-        self.up_l2 = nn.Sequential(_double(num_classes), BatchNormAct(num_classes))
+        self.up_l2 = nn.Sequential(_upsample_2x(num_classes), BatchNormAct(num_classes))
         self.conv = ConvBatchNormAct(skip_channels + num_classes, num_classes, 3)
-        self.classifier = _double(num_classes)
+        self.classifier = _upsample_2x(num_classes)
 
     def decode(self, encoded: EncoderFeatures) -> Tensor:
-        """The encoder's features to (N, classes, H/2, W/2): all of the decoder but the last, doubling layer."""
+        """Map encoder features to (N, classes, H/2, W/2): the decoder without its last transposed convolution."""
         from_level3 = self.up_l3(self.br(encoded.scores))  # (N, C, H/4, W/4)
         from_level2 = self.level3_C(encoded.level2_joined)  # (N, C, H/4, W/4)
         joined = self.combine_l2_l3(torch.cat([from_level2, from_level3], 1))  # (N, C, H/4, W/4)
@@ -223,20 +227,20 @@ class ESPNet(nn.Module):
         return out
 
     def half_size_features(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) image to (N, classes, H/2, W/2)."""
+        """Map a normalised (N, 3, H, W) image to the (N, classes, H/2, W/2) input of the last layer."""
         return self.decode(self.encoder.features(image))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised image to (N, classes, H, W) logits; H and W are multiples of 8."""
+        """Map a normalised (N, 3, H, W) image to (N, classes, H, W) logits; H and W are multiples of 8."""
         out: Tensor = self.classifier(self.half_size_features(image))
         return out
 
 
-def _chain(blocks: nn.ModuleList, x: Tensor) -> Tensor:
+def _apply_in_order(blocks: nn.ModuleList, x: Tensor) -> Tensor:
     for block in blocks:
         x = block(x)
     return x
 
 
-def _double(channels: int) -> nn.ConvTranspose2d:
+def _upsample_2x(channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False)

@@ -1,4 +1,4 @@
-"""The network as an engine runs it: camera pixels in, label ids out, nothing left to do in Python."""
+"""The network as an engine runs it: camera pixels in, labels and confidence out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from espnet_ros.model.loading import Network
 
 
 class SegmentationGraph(nn.Module):
-    """Normalisation, network and argmax in one module.
+    """Normalisation, network, argmax and confidence in one module.
 
-    ESPNet's last layer, a transposed convolution with kernel and stride 2, gives each of the four pixels it makes
-    from one input position its own linear map. So it runs as one 1x1 convolution with 4 x classes outputs, the
-    label is decided before the pixels are put in place, and only labels are moved instead of logits.
+    ESPNet's last layer is a transposed convolution with kernel and stride 2: each input position produces a 2x2 block
+    of pixels, each through its own linear map. The graph computes it as one 1x1 convolution with 4 x classes outputs
+    and takes the argmax before interleaving the four subpixels. So labels are rearranged, not logits.
+
+    Args:
+        network: in evaluation mode.
+        checkpoint: source of the mean, standard deviation and divisor.
     """
 
     mean: Tensor
@@ -39,35 +43,42 @@ class SegmentationGraph(nn.Module):
             self.register_buffer("subpixel_weight", mixed.contiguous())
 
     def forward(self, pixels: Tensor) -> Tuple[Tensor, Tensor]:
-        """(1, H, W, 3) BGR pixel values 0..255 to (1, H, W) uint8 labels and (1, H, W) uint8 confidence."""
+        """Map (1, H, W, 3) BGR pixel values 0..255 to (1, H, W) uint8 labels and (1, H, W) uint8 confidence."""
         x = (pixels.float().permute(0, 3, 1, 2) - self.mean) * self.scale  # (1, 3, H, W)
         if isinstance(self.network, ESPNet):
-            return self._decide_subpixels(self.network.half_size_features(x))
-        return decide_upsampled(self.network(x))
+            return self._classify_subpixels(self.network.half_size_features(x))
+        return classify_upsampled(self.network(x))
 
-    def _decide_subpixels(self, features: Tensor) -> Tuple[Tensor, Tensor]:
+    def _classify_subpixels(self, features: Tensor) -> Tuple[Tensor, Tensor]:
         _, _, height, width = features.shape
         mixed = functional.conv2d(features, self.subpixel_weight)  # (1, 4 * C, H/2, W/2)
-        logits = mixed.reshape(4, -1, height, width)  # (4, C, H/2, W/2): one batch entry a subpixel
+        logits = mixed.reshape(4, -1, height, width)  # (4, C, H/2, W/2): one batch entry per subpixel
         best, labels = logits.max(1)  # (4, H/2, W/2)
-        return place_subpixels(labels.to(torch.uint8)), place_subpixels(confidence_from(logits, best, 1))
+        confidence = softmax_confidence(logits, best, 1)
+        return interleave_subpixels(labels.to(torch.uint8)), interleave_subpixels(confidence)
 
 
-def decide_upsampled(scores: Tensor) -> Tuple[Tensor, Tensor]:
-    """ESPNet-C's (1, C, H/8, W/8) logits, upsampled bilinearly, to (1, H, W) labels and confidence."""
+def classify_upsampled(scores: Tensor) -> Tuple[Tensor, Tensor]:
+    """Upsample ESPNet-C's (1, C, H/8, W/8) logits bilinearly; return (1, H, W) uint8 labels and confidence."""
     logits = functional.interpolate(scores, scale_factor=8.0, mode="bilinear", align_corners=False)
     best, labels = logits.max(1)  # (1, H, W)
-    return labels.to(torch.uint8), confidence_from(logits, best, 1)
+    return labels.to(torch.uint8), softmax_confidence(logits, best, 1)
 
 
-def confidence_from(logits: Tensor, best: Tensor, dim: int) -> Tensor:
-    """Softmax probability of the best class as uint8, 255 being 1.0."""
+def softmax_confidence(logits: Tensor, best: Tensor, dim: int) -> Tensor:
+    """Return the softmax probability of the best class as uint8: 255 is 1.0.
+
+    Args:
+        logits: scores of all classes along ``dim``.
+        best: maximum of ``logits`` over ``dim``.
+        dim: class dimension.
+    """
     total = (logits - best.unsqueeze(dim)).exp().sum(dim)
     return (255.0 / total + 0.5).to(torch.uint8)
 
 
-def place_subpixels(subpixels: Tensor) -> Tensor:
-    """(4, h, w), in the order top left, top right, bottom left, bottom right, to (1, 2h, 2w)."""
+def interleave_subpixels(subpixels: Tensor) -> Tensor:
+    """Interleave (4, h, w) subpixels into (1, 2h, 2w). Order: top left, top right, bottom left, bottom right."""
     _, height, width = subpixels.shape
     grid = subpixels.reshape(2, 2, height, width).permute(2, 0, 3, 1)  # (h, row, w, column)
     return grid.reshape(1, 2 * height, 2 * width)

@@ -1,8 +1,8 @@
-"""Makes the heaviest convolutions of a network compute in int8, with ranges from images that it will see.
+"""Quantises the heaviest convolutions of a network to int8, with ranges measured on calibration images.
 
-The rest keeps its precision: an ESP unit's sums, residuals and activations lose too much in eight bits. What is changed
-are the dilated convolutions of the third level and the decoder's last 3x3 convolution, two thirds of alpha 8's
-multiplications; their sums leave them unrounded.
+Only the dilated convolutions of the third level and the decoder's last 3x3 convolution are quantised: two thirds of
+alpha 8's multiplications. Their outputs are not rounded. The rest keeps its precision, since the sums, residuals and
+activations of an ESP unit lose too much in eight bits.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from espnet_ros.model.loading import Network
 
 _LARGEST = 127
 _SMALLEST = -128
-_NO_RANGE = 1e-6
-"""Stands for the range of a channel, or of a filter's weights, that is always 0."""
+_MIN_RANGE = 1e-6
+"""Replaces the range of a channel, or of a filter's weights, that are all 0."""
 
 
 class QuantisedInput(nn.Module):
-    """Rounds each channel to 256 steps over its own range, in units of its step.
+    """Scales each channel by its own range and rounds it to whole numbers, -128 to 127.
 
     Args:
         ranges: (C,) largest magnitude of each channel.
     """
 
-    per_step: Tensor
+    inverse_scale: Tensor
 
     def __init__(self, ranges: Tensor) -> None:
         super().__init__()
-        self.register_buffer("per_step", (_LARGEST / ranges).reshape(1, -1, 1, 1))
+        self.register_buffer("inverse_scale", (_LARGEST / ranges).reshape(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to the same shape, whole numbers."""
-        return torch.fake_quantize_per_tensor_affine(x * self.per_step, 1.0, 0, _SMALLEST, _LARGEST)
+        """Map (N, C, h, w) to whole numbers of the same shape."""
+        return torch.fake_quantize_per_tensor_affine(x * self.inverse_scale, 1.0, 0, _SMALLEST, _LARGEST)
 
 
 class QuantisedConv(nn.Module):
-    """A convolution of quantised input, its weights rounded to 255 steps a filter.
+    """A convolution of quantised input, with weights rounded to 255 levels per filter.
 
     Args:
-        conv: without bias.
-        ranges: (C in,) of its input, as given to ``QuantisedInput``.
+        conv: convolution without bias.
+        ranges: (C in,) ranges of its input, as passed to ``QuantisedInput``.
     """
 
     weight: Tensor
-    steps: Tensor
+    scales: Tensor
     zero_points: Tensor
 
     def __init__(self, conv: nn.Conv2d, ranges: Tensor) -> None:
@@ -58,26 +58,26 @@ class QuantisedConv(nn.Module):
             x, weight, None, conv.stride, conv.padding, conv.dilation
         )
         weight = conv.weight.detach() * (ranges / _LARGEST).reshape(1, -1, 1, 1)
-        steps = weight.abs().amax((1, 2, 3)).clamp(min=_NO_RANGE) / _LARGEST
+        scales = weight.abs().amax((1, 2, 3)).clamp(min=_MIN_RANGE) / _LARGEST
         self.register_buffer("weight", weight)
-        self.register_buffer("steps", steps)
-        self.register_buffer("zero_points", torch.zeros(len(steps), dtype=torch.int32))
+        self.register_buffer("scales", scales)
+        self.register_buffer("zero_points", torch.zeros(len(scales), dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C in, h, w), whole numbers, to (N, C out, h, w) in the original's unit."""
+        """Map (N, C in, h, w) whole numbers to (N, C out, h, w) values on the original convolution's scale."""
         rounded = torch.fake_quantize_per_channel_affine(
-            self.weight, self.steps, self.zero_points, 0, -_LARGEST, _LARGEST
+            self.weight, self.scales, self.zero_points, 0, -_LARGEST, _LARGEST
         )
         return self._call(x, rounded)
 
 
 def quantise(network: Network, run: Callable[[Tensor], object], images: Iterable[Tensor]) -> None:
-    """Change ``network`` in place.
+    """Quantise ``network`` in place.
 
     Args:
         network: in evaluation mode.
-        run: calls a graph that holds the network.
-        images: what to call it with; each channel's largest magnitude over all of them is its range.
+        run: runs a graph that contains the network on one image.
+        images: calibration images, passed to ``run``. A channel's range is its largest magnitude over all of them.
     """
     encoder: ESPNetC = network.encoder if isinstance(network, ESPNet) else network
     pyramids: List[SpatialPyramid] = [encoder.level3_0, *encoder.level3]  # type: ignore[list-item]
@@ -98,16 +98,16 @@ def quantise(network: Network, run: Callable[[Tensor], object], images: Iterable
 def _measure_ranges(
     convolutions: Dict[str, nn.Conv2d], run: Callable[[Tensor], object], images: Iterable[Tensor]
 ) -> Dict[str, Tensor]:
-    """(C,) largest magnitude of each channel of each convolution's input."""
-    ranges = {name: torch.full((conv.in_channels,), _NO_RANGE) for name, conv in convolutions.items()}
+    """Measure the largest magnitude of each channel of each convolution's input: name to (C,)."""
+    ranges = {name: torch.full((conv.in_channels,), _MIN_RANGE) for name, conv in convolutions.items()}
 
-    def watch(name: str) -> Callable[..., None]:
-        def note(_conv: nn.Module, arguments: Tuple[Tensor, ...]) -> None:
+    def make_hook(name: str) -> Callable[..., None]:
+        def update_range(_conv: nn.Module, arguments: Tuple[Tensor, ...]) -> None:
             ranges[name] = torch.maximum(ranges[name], arguments[0].abs().amax((0, 2, 3)))
 
-        return note
+        return update_range
 
-    handles = [conv.register_forward_pre_hook(watch(name)) for name, conv in convolutions.items()]
+    handles = [conv.register_forward_pre_hook(make_hook(name)) for name, conv in convolutions.items()]
     try:
         with torch.no_grad():
             for image in images:

@@ -1,4 +1,4 @@
-"""Builds a network and fills it from a checkpoint's file, as data only."""
+"""Builds a network and loads its weights from a checkpoint file, without running code from the file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from espnet_ros.model.checkpoint import Checkpoint
 from espnet_ros.model.espnet import ESPNet, ESPNetC
 
 Network = Union[ESPNet, ESPNetC]
-_LISTED = 5
+_MAX_LISTED_KEYS = 5
 _SKIP_KEY = "conv.conv.weight"
 
 
 def load_network(checkpoint: Checkpoint) -> Network:
-    """Build the checkpoint's network in evaluation mode on the CPU, with its weights.
+    """Build the checkpoint's network on the CPU, in evaluation mode, and load its weights.
 
     Raises:
-        WeightsError: the file cannot be read, or does not fit the network; the message names missing, unexpected
-            and mis-shaped keys.
+        WeightsError: the checkpoint has no path, or its file cannot be read or does not fit the network. The message
+            names missing, unexpected and mis-shaped keys.
     """
     if checkpoint.path is None:
-        raise WeightsError(f"weights '{checkpoint.name}' have no file: locate them first")
+        raise WeightsError(f"weights '{checkpoint.name}' have no file: call locate_checkpoint first")
     state = read_state_dict(checkpoint.path)
     num_classes = len(checkpoint.load_class_table())
     network = build_network(checkpoint.network, checkpoint.alpha, num_classes, _skip_channels(state, num_classes))
@@ -41,17 +41,24 @@ def load_network(checkpoint: Checkpoint) -> Network:
 
 
 def build_network(network: str, alpha: int, num_classes: int, skip_channels: int = 16) -> Network:
-    """An untrained network; ``skip_channels`` is the decoder's variant and means nothing to ``espnet_c``."""
+    """Build an untrained network.
+
+    Args:
+        network: ``espnet`` or ``espnet_c``.
+        alpha: number of ESP blocks at the third level.
+        num_classes: number of output channels.
+        skip_channels: decoder variant, see ``ESPNet``; ignored for ``espnet_c``.
+    """
     if network == "espnet_c":
         return ESPNetC(num_classes, alpha)
     return ESPNet(num_classes, alpha, skip_channels)
 
 
 def read_state_dict(path: Path) -> Dict[str, Tensor]:
-    """Tensors of a .pth or .safetensors file by name, on the CPU. No code in the file is run.
+    """Read the tensors of a .pth or .safetensors file onto the CPU, by name. Code in the file is not run.
 
     Raises:
-        WeightsError: it is no such file, or holds anything but tensors.
+        WeightsError: the file cannot be read, or contains anything but named tensors.
     """
     try:
         if path.suffix == ".safetensors":
@@ -62,19 +69,23 @@ def read_state_dict(path: Path) -> Dict[str, Tensor]:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"weights {path}: cannot be read as tensors: {reason}") from error
-    except Exception as error:  # safetensors raises its own type, which has no public base
+    except Exception as error:  # safetensors raises its own type, which has no public base class
         raise WeightsError(f"weights {path}: cannot be read as tensors: {error}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"weights {path}: must hold tensors by name, holds {type(content).__name__}")
+        raise WeightsError(f"weights {path}: must contain tensors by name, contains {type(content).__name__}")
     return {str(key): value for key, value in content.items()}
 
 
 def compare_keys(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> List[str]:
-    """What keeps ``found`` from filling a network that has ``expected``; empty where it fits.
+    """Return the reasons why ``found`` cannot be loaded in place of ``expected``; empty if it can.
 
-    Batch normalisation's counters, which inference does not use and old files lack, may be missing.
+    Batch normalisation's ``num_batches_tracked`` may be missing: inference does not use it, and old files lack it.
+
+    Args:
+        expected: state of the network.
+        found: state from the file.
     """
     missing = [key for key in expected if key not in found and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in found if key not in expected]
@@ -88,12 +99,12 @@ def compare_keys(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
 
 
 def _skip_channels(state: Mapping[str, Tensor], num_classes: int) -> int:
-    """The decoder's variant shows in the inputs of the convolution where the skip connection joins."""
+    """Detect the decoder variant from the input channels of the convolution that reads the skip connection."""
     weight = state.get(_SKIP_KEY)
-    is_joined_variant = weight is not None and weight.dim() == 4 and weight.shape[1] == num_classes + 19
-    return 19 if is_joined_variant else 16
+    has_image = weight is not None and weight.dim() == 4 and weight.shape[1] == num_classes + 19
+    return 19 if has_image else 16
 
 
 def _shorten(keys: List[str]) -> str:
-    more = f", and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
-    return ", ".join(keys[:_LISTED]) + more
+    more = f", and {len(keys) - _MAX_LISTED_KEYS} more" if len(keys) > _MAX_LISTED_KEYS else ""
+    return ", ".join(keys[:_MAX_LISTED_KEYS]) + more

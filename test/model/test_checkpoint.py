@@ -70,7 +70,7 @@ def test_a_family_without_that_alpha_says_what_it_has():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(WeightsError, match="weights 'kitti': neither a file .* known are camvid, cityscapes, "):
+    with pytest.raises(WeightsError, match="weights 'kitti': neither a file .* known names: camvid, cityscapes, "):
         select_checkpoint("kitti", "espnet", 8)
 
 
@@ -103,7 +103,7 @@ def test_a_safetensors_file_carries_its_facts_inside(tmp_path):
 
 def test_a_file_without_facts_says_what_to_write(own_file):
     own_file.with_suffix(".yaml").unlink()
-    with pytest.raises(WeightsError, match=r"mine\.yaml is not beside it; write there: network, alpha, classes"):
+    with pytest.raises(WeightsError, match=r"without metadata; write mine\.yaml next to it, with: network, alpha"):
         select_checkpoint(str(own_file), "espnet", 8)
 
 
@@ -189,7 +189,7 @@ def test_a_download_is_checked_and_kept(server, no_cache):
     digest = hashlib.sha256(b"weights").hexdigest()
     path = download.fetch(f"{url}/net.pth", digest, "net", show_progress=False)
     assert path.read_bytes() == b"weights"
-    assert download.find_by_sum(digest) == path
+    assert download.find_by_sha256(digest) == path
 
 
 def test_a_download_with_another_sum_is_refused_and_not_kept(server, no_cache):

@@ -320,7 +320,7 @@ class _Row(VectorWriter):
         return best, label
 
     def _confidence(self, logits: List[Any], best: Any) -> Any:
-        """As ``model.graph.confidence_from``."""
+        """As ``model.graph.softmax_confidence``."""
         total: Any = self.splat(0.0)
         for logit in logits:
             total = self.b.fadd(total, self.exp(self.b.fsub(logit, best)))

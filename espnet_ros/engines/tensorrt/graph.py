@@ -15,7 +15,7 @@ from torch.nn import functional
 from espnet_ros.engines.tensorrt.converters import SUBPIXELS, UPSCALING
 from espnet_ros.model.checkpoint import Checkpoint
 from espnet_ros.model.espnet import ESPNet
-from espnet_ros.model.graph import place_subpixels
+from espnet_ros.model.graph import interleave_subpixels
 from espnet_ros.model.loading import Network
 from espnet_ros.types import ImageSize
 
@@ -65,7 +65,7 @@ def label_subpixels(scores: Tensor, size: ImageSize) -> Tuple[Tensor, Tensor]:
     height, width = size.height // SUBPIXELS, size.width // SUBPIXELS
     logits = scores.reshape(SUBPIXELS**2, -1, height, width)  # (4, C, h, w): one batch entry a subpixel
     labels, confidence = _decide(logits)  # (4, h, w)
-    return place_subpixels(labels), place_subpixels(confidence)
+    return interleave_subpixels(labels), interleave_subpixels(confidence)
 
 
 def label_upscaled(scores: Tensor, size: ImageSize) -> Tuple[Tensor, Tensor]:

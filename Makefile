@@ -7,7 +7,7 @@ ROBOT_PYTHON := 3.8
 SIDE_BY_SIDE := $(addprefix test/,board costmap evaluation governor model runtime synthetic telemetry training) \
   $(filter-out test/test_tiling.py test/test_cli.py test/test_segment.py,$(wildcard test/test_*.py))
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ lint: setup ## ruff, mypy strict, spelling, and Python $(ROBOT_PYTHON) syntax fo
 format: setup ## rewrite the layout of the code
 	@$(IN_ENV) ruff check --fix $(PYTHON_FILES)
 	@$(IN_ENV) ruff format $(PYTHON_FILES)
+
+docs: setup ## regenerate config/default.yaml, docs/parameters.md and the table in README.md
+	@$(IN_ENV) python -m espnet_ros.config.documents
 
 bench: setup ## our engines beside the published pipeline and the usual runtimes; IMAGES=, SIZES=, ALPHAS=, JSON=, PLOT=
 	@$(IN_ENV) espnet_ros benchmark $(if $(IMAGES),--images "$(IMAGES)") $(if $(SIZES),--sizes $(SIZES)) \

@@ -13,117 +13,105 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from espnet_ros.config import default_of, names_where, rule_of
+
 SHARE = Path(get_package_share_directory("espnet_ros"))
 PROFILES = SHARE / "config" / "fastdds_large_images.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+PARAMETERS = names_where(lambda rule: rule.is_launch_argument)
 FROM_PARAMS_FILE = ""
-"""Value of an argument that leaves a parameter to params_file."""
-ENGINE_PARAMETERS = ("alpha", "weights", "backend")
-"""Arguments that are parameters of the engine: build_only hands them on."""
-POWER_PARAMETERS = ("power_mode", "governor")
+"""Value of an argument that leaves the parameter to params_file."""
+
+
+def parameter_argument(name: str) -> DeclareLaunchArgument:
+    """Return the argument that sets a parameter of the node."""
+    rule = rule_of(name)
+    return DeclareLaunchArgument(
+        name,
+        default_value=FROM_PARAMS_FILE,
+        choices=[FROM_PARAMS_FILE, *map(str, rule.choices)] if rule.choices else None,
+        description=f"{rule.description} If not given, params_file sets it.",
+    )
+
 
 ARGUMENTS = [
-    DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
-    DeclareLaunchArgument("camera_info", default_value="camera_info", description="Topic of the camera's calibration."),
-    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node; one for each camera."),
+    DeclareLaunchArgument("image", default_value="image", description="Topic of the camera images."),
+    DeclareLaunchArgument("camera_info", default_value="camera_info", description="Topic of the camera calibration."),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node, one per camera."),
     DeclareLaunchArgument(
         "params_file",
         default_value=str(SHARE / "config" / "default.yaml"),
-        description="YAML file of parameters. Arguments that are given win over it.",
+        description="YAML file of parameters. Arguments override it.",
     ),
+    *(parameter_argument(name) for name in PARAMETERS),
     DeclareLaunchArgument(
-        "alpha",
-        default_value=FROM_PARAMS_FILE,
-        choices=[FROM_PARAMS_FILE, "3", "5", "8"],
-        description="ESP blocks at the third level; empty: as in params_file.",
+        "use_sim_time", default_value="false", choices=["true", "false"], description="Use the time from /clock."
     ),
-    DeclareLaunchArgument(
-        "weights",
-        default_value=FROM_PARAMS_FILE,
-        description="Family or checkpoint of the registry, or a path; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "backend",
-        default_value=FROM_PARAMS_FILE,
-        choices=[FROM_PARAMS_FILE, "auto", "tensorrt", "native", "openvino", "onnxruntime", "torch", "fake"],
-        description="Inference engine; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "power_mode",
-        default_value=FROM_PARAMS_FILE,
-        description="Power profile, or a name or id of the board's own modes; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "governor",
-        default_value=FROM_PARAMS_FILE,
-        choices=[FROM_PARAMS_FILE, "off", "rate", "power", "latency", "thermal"],
-        description="What the governor holds; empty: as in params_file.",
-    ),
-    DeclareLaunchArgument(
-        "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock."
-    ),
-    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Show the results."),
+    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Start RViz."),
     DeclareLaunchArgument(
         "log_level",
         default_value="info",
         choices=["debug", "info", "warn", "error", "fatal"],
-        description="What the node logs at least.",
+        description="Lowest severity that the node logs.",
     ),
     DeclareLaunchArgument(
         "autostart",
         default_value="true",
         choices=["true", "false"],
-        description="Configure and activate at once; false leaves that to a lifecycle manager.",
+        description="Configure and activate the node when it starts. Set to false if a lifecycle manager does that.",
     ),
     DeclareLaunchArgument(
         "build_only",
         default_value="false",
         choices=["true", "false"],
-        description="Start nothing: build the engine that the node would load, keep it, and end.",
+        description="Start no node. Build the engine that the node would load, store it in the cache, and exit.",
     ),
 ]
 
 
 def start(context: LaunchContext) -> list:
-    """The nodes, or the process that builds their engine."""
+    """Return the nodes or, with build_only, the process that builds their engine."""
     if LaunchConfiguration("build_only").perform(context) == "true":
         return [build_engine(context)]
     return start_nodes(context)
 
 
-def given_arguments(context: LaunchContext, names: tuple) -> dict:
-    """Those arguments for parameters that were given."""
-    values = {name: LaunchConfiguration(name).perform(context) for name in names}
+def given_parameters(context: LaunchContext) -> dict:
+    """Return the text of each parameter that was given as an argument."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     return {name: value for name, value in values.items() if value != FROM_PARAMS_FILE}
 
 
+def typed_value(name: str, text: str) -> object:
+    """Convert an argument to its parameter's type. Text stays text even if it looks like a number."""
+    kind = type(default_of(name))
+    return ParameterValue(text, value_type=str) if kind is str else kind(text)
+
+
 def namespace_parts(context: LaunchContext) -> list:
-    """The node's namespace, split; empty where it has none."""
+    """Return the parts of the node's namespace; empty if it has none."""
     return [part for part in LaunchConfiguration("namespace").perform(context).split("/") if part]
 
 
 def build_engine(context: LaunchContext) -> ExecuteProcess:
-    """The command that builds what the node would load; where it fails the launch fails."""
+    """Return the command that builds the node's engine. If it fails, the launch fails."""
     command = [sys.executable, "-m", "espnet_ros.cli", "engine", "build"]
     command += ["--params-file", LaunchConfiguration("params_file")]
     command += ["--node", "/" + "/".join([*namespace_parts(context), "espnet"])]
-    for name, value in given_arguments(context, ENGINE_PARAMETERS + POWER_PARAMETERS).items():
+    for name, value in given_parameters(context).items():
         command += [f"--{name.replace('_', '-')}", value]
     return ExecuteProcess(cmd=command, name="espnet_engine_build", output="screen", on_exit=require_success)
 
 
 def require_success(event: ProcessExited, _context: LaunchContext) -> None:
-    """Launch takes an exception, and nothing else, as a reason for an exit code of its own."""
+    """Raise if the command failed: launch returns an exit code other than 0 only for an exception."""
     if event.returncode != 0:
-        raise RuntimeError(f"no engine was built: espnet_ros engine build ended with exit code {event.returncode}")
+        raise RuntimeError(f"no engine was built: espnet_ros engine build exited with code {event.returncode}")
 
 
 def start_nodes(context: LaunchContext) -> list:
-    """The node, with parameters from the file and from those arguments that were given, and rviz."""
-    overrides = {
-        name: int(value) if name == "alpha" else ParameterValue(value, value_type=str)
-        for name, value in given_arguments(context, ENGINE_PARAMETERS + POWER_PARAMETERS).items()
-    }
+    """Return the node, with parameters from the file and the arguments, and RViz."""
+    overrides = {name: typed_value(name, text) for name, text in given_parameters(context).items()}
     flags = {name: LaunchConfiguration(name).perform(context) == "true" for name in ("autostart", "use_sim_time")}
     logger = ".".join([*namespace_parts(context), "espnet"])
     node = Node(
@@ -154,6 +142,6 @@ def start_nodes(context: LaunchContext) -> list:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, the transport profile for large images, and the nodes."""
+    """Return the arguments, the transport profile for large images, and the nodes."""
     profile = [SetEnvironmentVariable(name, str(PROFILES)) for name in PROFILE_VARIABLES if not os.environ.get(name)]
     return LaunchDescription([*ARGUMENTS, *profile, OpaqueFunction(function=start)])

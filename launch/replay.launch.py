@@ -15,21 +15,21 @@ from launch.substitutions import LaunchConfiguration
 
 SHARE = Path(get_package_share_directory("espnet_ros"))
 
-ARGUMENTS = [  # those of espnet.launch.py can be given too: what it includes sees them
+ARGUMENTS = [  # the included espnet.launch.py takes its own arguments too
     DeclareLaunchArgument("bag", description="Folder or file of the rosbag2 to play."),
-    DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the player: 1.0 is as recorded."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Playback rate. 1.0 is real time."),
     DeclareLaunchArgument(
-        "loop", default_value="false", choices=["true", "false"], description="Begin again at the end of the bag."
+        "loop", default_value="false", choices=["true", "false"], description="Start again at the end of the bag."
     ),
     DeclareLaunchArgument(
-        "delay", default_value="3.0", description="Seconds before the first message, for the engine to be built."
+        "delay", default_value="3.0", description="Seconds to wait before playback, while the engine is built."
     ),
-    DeclareLaunchArgument("rviz", default_value="true", choices=["true", "false"], description="Show the results."),
+    DeclareLaunchArgument("rviz", default_value="true", choices=["true", "false"], description="Start RViz."),
 ]
 
 
 def play_bag(context: LaunchContext) -> list:
-    """The player; it gives the time, so that stamps of the recording are not old."""
+    """Return the player. It publishes /clock, so the recording's stamps are current."""
     command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock"]
     command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("delay")]
     if LaunchConfiguration("loop").perform(context) == "true":
@@ -38,7 +38,7 @@ def play_bag(context: LaunchContext) -> list:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments; the node and rviz, with the transport profile for large images; the player."""
+    """Return the arguments, the node and RViz, and the player."""
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "espnet.launch.py")),
         launch_arguments=[("use_sim_time", "true"), ("autostart", "true"), ("build_only", "false")],

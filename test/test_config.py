@@ -1,8 +1,11 @@
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
-from espnet_ros.config import NodeConfig, check_value, rule_of
+from espnet_ros.board.profiles import PowerProfile
+from espnet_ros.config import SECTIONS, NodeConfig, check_value, names_where, option_names, rule_of
 from espnet_ros.errors import ParameterError
 
 
@@ -74,3 +77,32 @@ def test_a_change_leaves_the_original_alone():
 def test_every_parameter_has_a_description_and_a_default_that_passes(name):
     assert rule_of(name).description.endswith(".")
     check_value(name, NodeConfig().as_dict()[name])
+
+
+def test_sections_hold_every_parameter_in_order():
+    assert [name for section in SECTIONS for name in section.names] == list(NodeConfig().as_dict())
+
+
+def test_an_engine_parameter_is_live_and_an_option_of_engine_build():
+    for name in names_where(lambda rule: rule.changes_engine):
+        assert rule_of(name).live
+        assert name in option_names("engine", "build")
+
+
+def test_a_launch_argument_is_an_option_of_engine_build_that_build_only_can_pass_on():
+    assert set(names_where(lambda rule: rule.is_launch_argument)) <= set(option_names("engine", "build"))
+
+
+def test_a_power_profile_has_a_field_for_every_parameter_that_it_may_set():
+    fields = {entry.name for entry in dataclasses.fields(PowerProfile)}
+    assert set(names_where(lambda rule: rule.in_profile)) == fields - {"name", "board_modes", "jetson_clocks", "origin"}
+
+
+def test_options_and_profiles_are_declared_with_known_words():
+    assert set(option_names("engine", "build", "")) == set(NodeConfig().as_dict())
+
+
+def test_importing_the_parameters_is_light():
+    code = "import sys, espnet_ros.config; print({'numpy', 'cv2', 'torch', 'rclpy', 'yaml'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

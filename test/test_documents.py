@@ -1,6 +1,5 @@
 """One home for each fact: what the documents repeat is what the code says."""
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -8,31 +7,42 @@ import pytest
 import yaml
 
 from espnet_ros import __version__
-from espnet_ros.config import NodeConfig, rule_of
+from espnet_ros.config import NodeConfig, documents, rule_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-NAMES = [entry.name for entry in dataclasses.fields(NodeConfig)]
+GENERATED = documents.generate(REPOSITORY)
 
 
-@pytest.fixture(scope="module")
-def readme_rows():
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    table = text.split("<!-- parameters -->")[1]
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines() if line[:3] == "| `"]
-    return {row[0].strip("`| "): row for row in rows}
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
+def test_generated_files_are_up_to_date(path):
+    assert path.read_text(encoding="utf-8") == GENERATED[path], f"{path.name} is stale: run 'make docs'"
 
 
-def test_the_readme_lists_every_parameter_in_order(readme_rows):
-    assert list(readme_rows) == NAMES
+def test_default_yaml_has_every_parameter_with_its_default():
+    values = yaml.safe_load(documents.default_yaml())["/**"]["ros__parameters"]
+    assert values == NodeConfig().as_dict()
+    assert [type(value) for value in values.values()] == [type(value) for value in NodeConfig().as_dict().values()]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_readme_has_default_and_description_of(readme_rows, name):
-    _, default, live, description = readme_rows[name]
-    value = NodeConfig().as_dict()[name]
-    assert default == f"`{yaml.safe_dump(value).splitlines()[0]}`"
-    assert live == ("live" if rule_of(name).live else "")
-    assert description == rule_of(name).description
+def test_default_yaml_explains_every_parameter_in_a_comment_above_it():
+    lines = documents.default_yaml().splitlines()
+    for name in NodeConfig().as_dict():
+        at = lines.index(next(line for line in lines if line.startswith(f"    {name}:")))
+        assert lines[at - 1].startswith("    # "), name
+    assert max(map(len, lines)) <= 120
+
+
+def test_the_page_has_a_row_with_an_anchor_for_every_parameter():
+    rows = [line.split(" | ") for line in documents.parameters_page().splitlines() if line.startswith("| <a id=")]
+    names = [re.search(r'<a id="(\w+)"></a>`(\w+)`', row[0]).groups() for row in rows]
+    assert names == [(name, name) for name in NodeConfig().as_dict()]
+    assert [row[3].strip() == "live" for row in rows] == [rule_of(name).live for name in NodeConfig().as_dict()]
+
+
+def test_the_readme_shows_the_ten_parameters_that_most_users_set():
+    rows = re.findall(r"^\| \[`(\w+)`\]\(docs/parameters.md#(\w+)\)", documents.readme_table(), re.MULTILINE)
+    assert [name for name, _ in rows] == [anchor for _, anchor in rows]
+    assert len(rows) == 10
 
 
 def test_the_version_is_the_same_everywhere():

@@ -148,11 +148,6 @@ def test_what_is_built_is_what_the_node_asks_for(built, tmp_path):
     assert built.specs == [resolve_spec(config)]
 
 
-def test_every_parameter_that_takes_another_engine_is_an_option():
-    parameters = pytest.importorskip("espnet_ros.ros.parameters", reason="needs ROS 2 (rclpy)")
-    assert set(parameters.ENGINE_NAMES) <= set(engine_command.PARAMETERS)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

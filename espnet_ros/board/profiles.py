@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from espnet_ros.board.nvpmodel import Mode, ModeTable
+from espnet_ros.config import names_where
 from espnet_ros.errors import PowerError
 
 DEFAULT_MODE = "default"
 """Stands for the mode the board's table calls its default."""
-NODE_PARAMETERS = ("alpha", "precision", "input_height", "input_width", "max_rate", "threads")
+NODE_PARAMETERS = names_where(lambda rule: rule.in_profile)
 """Parameters of the node that a profile may set."""
 
 

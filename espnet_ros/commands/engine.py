@@ -11,9 +11,9 @@ from typing import Any, Dict, List, Sequence
 from espnet_ros.board.nvpmodel import ModeTable
 from espnet_ros.board.profile_file import known_profiles
 from espnet_ros.board.profiles import find_profile
-from espnet_ros.commands.options import ENGINE_PARAMETERS, add_command, add_engine_options
+from espnet_ros.commands.options import add_command, add_engine_options
 from espnet_ros.commands.params_file import read_params_file
-from espnet_ros.config import NodeConfig, rule_of
+from espnet_ros.config import NodeConfig, option_names, rule_of
 from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.engines.cache import CacheUse, EngineCache, noting_uses
 from espnet_ros.engines.cache_entry import CacheEntry
@@ -22,20 +22,8 @@ from espnet_ros.errors import EngineError, ParameterError, PowerError
 from espnet_ros.model.checkpoint import is_family, list_registry
 from espnet_ros.segmenter import engine_summary
 
-PARAMETERS = (
-    *ENGINE_PARAMETERS,
-    "calibration",
-    "tensorrt_workspace",
-    "tensorrt_log_level",
-    "weights_dir",
-    "keep_alphas_ready",
-    "power_mode",
-    "power_profiles",
-    "governor",
-    "governor_alphas",
-    "governor_sizes",
-)
-"""Parameters of the node that decide which engine it loads; its cache is the option ``--cache``."""
+BUILD_OPTIONS = option_names("engine", "build")
+"""Parameters that decide which engines a node loads. `engine_cache` is the option ``--cache``."""
 _HEADINGS = ("name", "weights", "alpha", "size", "precision", "backend", "device", "MB", "created")
 
 
@@ -87,9 +75,9 @@ def _add_build(actions: Any) -> None:
         "  espnet_ros engine build --alphas 3 5 8 --backend openvino\n"
         "  espnet_ros engine build --params-file robot.yaml --node /rear/espnet",
     )
-    add_engine_options(parser, PARAMETERS)
+    add_engine_options(parser, BUILD_OPTIONS)
     # "not given" must be told from the default: what is given wins over a parameter file
-    parser.set_defaults(**dict.fromkeys(PARAMETERS))
+    parser.set_defaults(**dict.fromkeys(BUILD_OPTIONS))
     group = parser.add_argument_group("what to build")
     group.add_argument(
         "--alphas",
@@ -139,12 +127,12 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def _specs(args: argparse.Namespace) -> List[EngineSpec]:
-    given = {name: getattr(args, name) for name in PARAMETERS if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in BUILD_OPTIONS if getattr(args, name) is not None}
     if args.cache is not None:
         given["engine_cache"] = args.cache
     values: Dict[str, Any] = {}
     if args.params_file is not None:
-        values = read_params_file(args.params_file, args.node, (*PARAMETERS, "engine_cache"))
+        values = read_params_file(args.params_file, args.node, (*BUILD_OPTIONS, "engine_cache"))
     config = NodeConfig(**{**values, **given})
     config = config.changed({**_profile_parameters(config), **given})
     alphas = args.alphas or _alphas_of(config)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from espnet_ros.config import NodeConfig, default_of, rule_of
+from espnet_ros.config import NodeConfig, default_of, option_names, rule_of
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError
@@ -14,17 +14,8 @@ from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import ImageFolder, VideoFile, sibling_labels
 from espnet_ros.segmenter import Segmenter
 
-ENGINE_PARAMETERS = (
-    "weights",
-    "classes",
-    "network",
-    "alpha",
-    "backend",
-    "precision",
-    "input_height",
-    "input_width",
-    "threads",
-)
+ENGINE_OPTIONS = option_names("engine")
+"""Parameters that every command with an engine offers as options."""
 
 
 def add_command(subparsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -39,7 +30,7 @@ def add_command(subparsers: Any, name: str, summary: str, example: str) -> argpa
     return parser
 
 
-def add_engine_options(parser: argparse.ArgumentParser, names: Sequence[str] = ENGINE_PARAMETERS) -> None:
+def add_engine_options(parser: argparse.ArgumentParser, names: Sequence[str] = ENGINE_OPTIONS) -> None:
     """Offer parameters of the node as options, with their descriptions, choices and defaults."""
     group = parser.add_argument_group("engine")
     for name in names:
@@ -54,7 +45,7 @@ def add_engine_options(parser: argparse.ArgumentParser, names: Sequence[str] = E
         )
 
 
-def config_from(args: argparse.Namespace, names: Sequence[str] = ENGINE_PARAMETERS) -> NodeConfig:
+def config_from(args: argparse.Namespace, names: Sequence[str] = ENGINE_OPTIONS) -> NodeConfig:
     """The parameters that the options of ``add_engine_options`` ask for.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any, Collection, Dict, Iterator, Mapping, Tuple
 
 import yaml
 
-from espnet_ros.config import as_meant
+from espnet_ros.config import coerce
 from espnet_ros.errors import ParameterError
 
 _VALUES = "ros__parameters"
@@ -37,7 +37,7 @@ def read_params_file(path: Path, node: str, names: Collection[str]) -> Dict[str,
         if not isinstance(values, Mapping):
             raise ParameterError(f"parameter file {path}: '{_VALUES}' of {pattern} must be a mapping, is {values!r}")
         if _matches(pattern, node):
-            found.update({name: as_meant(name, value) for name, value in values.items() if name in names})
+            found.update({name: coerce(name, value) for name, value in values.items() if name in names})
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable
-from espnet_ros.commands.options import ENGINE_PARAMETERS, add_command, add_engine_options, build_segmenter, config_from
+from espnet_ros.commands.options import ENGINE_OPTIONS, add_command, add_engine_options, build_segmenter, config_from
 from espnet_ros.config import NodeConfig, default_of, rule_of
 from espnet_ros.errors import DatasetError, ParameterError
 from espnet_ros.evaluation.images import DEFAULT_RATE_HZ, IMAGE_SUFFIXES, VideoFile
@@ -70,7 +70,7 @@ def add_parser(subparsers: Any) -> None:
     opacity = default_of("overlay_opacity")
     parser.add_argument("--opacity", type=float, default=opacity, help="of the colours, 0 to 1 (default: %(default)s)")
     parser.add_argument("--frame-labels", action="store_true", help="of a video, write the labels of each frame too")
-    add_engine_options(parser, [name for name in ENGINE_PARAMETERS if name != "precision"])
+    add_engine_options(parser, [name for name in ENGINE_OPTIONS if name != "precision"])
     parser.add_argument(
         "--precision",
         choices=rule_of("precision").choices,

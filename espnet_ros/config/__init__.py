@@ -1,15 +1,34 @@
-"""Every parameter of the node: the one home of its default, rule, unit and description."""
+"""The node's parameters. Each is declared here once: default, rule, description, and where it can be set.
 
-from espnet_ros.config.node_config import READ_AS_TEXT, NodeConfig, as_meant, check_value, default_of, rule_of
-from espnet_ros.config.rules import SIZE_MULTIPLE, Rule
+Imports only `errors`: no numpy, OpenCV, torch or ROS, so that launch files and command-line help can use it.
+Start with `engine.py` for what a declaration looks like; `node_config.py` joins the sections into `NodeConfig`.
+`documents.py` generates `config/default.yaml`, `docs/parameters.md` and README's table (`make docs`).
+"""
+
+from espnet_ros.config.declaration import SIZE_MULTIPLE, ParameterRule, Rule, Section, split_list
+from espnet_ros.config.node_config import (
+    SECTIONS,
+    NodeConfig,
+    check_value,
+    coerce,
+    default_of,
+    names_where,
+    option_names,
+    rule_of,
+)
 
 __all__ = [
-    "READ_AS_TEXT",
+    "SECTIONS",
     "SIZE_MULTIPLE",
     "NodeConfig",
+    "ParameterRule",
     "Rule",
-    "as_meant",
+    "Section",
     "check_value",
+    "coerce",
     "default_of",
+    "names_where",
+    "option_names",
     "rule_of",
+    "split_list",
 ]

@@ -1,23 +1,40 @@
-"""All parameters of the node together, checked, and the rule of each by name."""
+"""All parameters of the node together, and access to their declarations by name."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from dataclasses import dataclass, fields, replace
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Callable, Dict, Mapping, Tuple
 
-from espnet_ros.config.costmap_parameters import CostmapParameters
-from espnet_ros.config.engine_parameters import EngineParameters
-from espnet_ros.config.image_parameters import ImageParameters
-from espnet_ros.config.power_parameters import ALPHAS, PowerParameters
-from espnet_ros.config.rules import Rule
+from espnet_ros.config import costmap, diagnostics, engine, governor, images, pose, power
+from espnet_ros.config.declaration import ParameterRule
 from espnet_ros.errors import ParameterError
+
+SECTIONS = (
+    engine.SECTION,
+    images.SECTION,
+    diagnostics.SECTION,
+    pose.SECTION,
+    costmap.SECTION,
+    power.SECTION,
+    governor.SECTION,
+)
+"""Every section, in the order of the documentation."""
 
 
 @dataclass(frozen=True)
-class NodeConfig(PowerParameters, CostmapParameters, ImageParameters, EngineParameters):
-    """The node's parameters, each checked against its rule. Dataclasses order fields from the last base on.
+class NodeConfig(
+    # A dataclass takes the fields of its last base first: this is the order of SECTIONS from the end.
+    governor.GovernorParameters,
+    power.PowerParameters,
+    costmap.CostmapParameters,
+    pose.PoseParameters,
+    diagnostics.DiagnosticsParameters,
+    images.ImageParameters,
+    engine.EngineParameters,
+):
+    """The values of all parameters, each checked against its rule.
 
     Raises:
         ParameterError: a value breaks its rule.
@@ -27,59 +44,70 @@ class NodeConfig(PowerParameters, CostmapParameters, ImageParameters, EnginePara
         for name, value in self.as_dict().items():
             check_value(name, value)
         self.check_costmap()
-        self.check_power()
+        self.check_governor()
 
     @property
     def ready_alphas(self) -> Tuple[int, ...]:
-        """Alphas whose engines are kept ready: all where that is asked for, else those that the governor may choose."""
+        """Values of alpha whose engines are kept ready: all with `keep_alphas_ready`, else the governor's choices."""
         if self.keep_alphas_ready:
-            return ALPHAS
+            return engine.ALPHAS
         return () if self.governor == "off" else self.allowed_alphas()
 
     def as_dict(self) -> Dict[str, Any]:
-        """Parameter name to value, in the order of definition."""
+        """Return the values by name, in the order of declaration."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     def changed(self, changes: Mapping[str, Any]) -> NodeConfig:
-        """A copy with some values changed.
+        """Return a copy with some values changed.
 
         Raises:
-            ParameterError: a name is unknown or a value breaks its rule; the message says which.
+            ParameterError: a name is unknown or a value breaks its rule.
         """
         for name in changes:
             rule_of(name)
         return replace(self, **changes)
 
 
-READ_AS_TEXT = ("governor", "power_mode", "governor_alphas", "governor_sizes", "governor_rates", "governor_modes")
-"""Texts that YAML takes for something else unless they are quoted twice."""
-
 _FIELDS = {entry.name: entry for entry in fields(NodeConfig)}
 
 
-def rule_of(name: str) -> Rule:
-    """Rule of a parameter.
+def rule_of(name: str) -> ParameterRule:
+    """Return the declaration of a parameter.
 
     Raises:
         ParameterError: there is no such parameter.
     """
     if name not in _FIELDS:
         raise ParameterError(f"there is no parameter '{name}'")
-    rule: Rule = _FIELDS[name].metadata["rule"]
+    rule: ParameterRule = _FIELDS[name].metadata["rule"]
     return rule
 
 
 def default_of(name: str) -> Any:
-    """Default value of a parameter; its type is the parameter's type."""
+    """Return the default value of a parameter; its type is the parameter's type.
+
+    Raises:
+        ParameterError: there is no such parameter.
+    """
     rule_of(name)
     return _FIELDS[name].default
+
+
+def names_where(accepts: Callable[[ParameterRule], bool]) -> Tuple[str, ...]:
+    """Return the names of the parameters whose declaration ``accepts``, in the order of declaration."""
+    return tuple(name for name in _FIELDS if accepts(rule_of(name)))
+
+
+def option_names(*options: str) -> Tuple[str, ...]:
+    """Return the names of the parameters that commands offer as options; see `ParameterRule.option`."""
+    return names_where(lambda rule: rule.option in options)
 
 
 def check_value(name: str, value: Any) -> None:
     """Check one value against its parameter's type and rule.
 
     Raises:
-        ParameterError: the message names the parameter, the rule and the value.
+        ParameterError: there is no such parameter, or the value breaks the rule.
     """
     rule = rule_of(name)
     expected = type(default_of(name))
@@ -98,15 +126,15 @@ def check_value(name: str, value: Any) -> None:
         raise ParameterError(f"{name} must be a multiple of {rule.multiple_of}{unit}, is {value!r}")
 
 
-def as_meant(name: str, value: Any) -> Any:
-    """A parameter's value as its author meant it, given as YAML reads it.
+def coerce(name: str, value: Any) -> Any:
+    """Convert a value that YAML reads as another type than its author meant.
 
-    Whole numbers become floats where the parameter is one. A number, a list of numbers or a truth value becomes a text
-    where the parameter is a name or a list that is written as one.
+    Integers become floats if the parameter is a float. Numbers, booleans and lists become strings if the parameter
+    `is_plain_text`. Everything else is returned unchanged.
     """
     if isinstance(default_of(name), float) and type(value) is int:
         return float(value)
-    if name in READ_AS_TEXT and not isinstance(value, str):
+    if rule_of(name).is_plain_text and not isinstance(value, str):
         if value is False:  # "off" without quotes
             return "off"
         return ", ".join(map(str, value)) if isinstance(value, (list, tuple, array)) else str(value)

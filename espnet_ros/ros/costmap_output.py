@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 
 from espnet_ros.classes import ClassTable
-from espnet_ros.config import NodeConfig
+from espnet_ros.config import NodeConfig, names_where
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
 from espnet_ros.costmap.grid import UNKNOWN, FusionRules
 from espnet_ros.costmap.layers import GroundEvidence, layers_of, no_evidence
@@ -28,9 +28,7 @@ from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
 from espnet_ros.runtime.health import CostmapHealth
 from espnet_ros.types import Segmentation
 
-_PARAMETERS = tuple(
-    name for name in NodeConfig().as_dict() if name.startswith(("costmap_", "camera_", "pose_", "base_", "ground_"))
-)
+_PARAMETERS = names_where(lambda rule: rule.changes_costmap)
 _WARNED_EVERY = 5.0  # s
 _FAREWELL_TIMEOUT = 0.5  # s
 _POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)

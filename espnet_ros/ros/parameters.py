@@ -1,8 +1,7 @@
-"""The node's parameters: declared from ``NodeConfig``, read back into one."""
+"""Declares the node's parameters and reads them back as a `NodeConfig`."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Dict, Iterable
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -10,10 +9,10 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from espnet_ros.config import READ_AS_TEXT, NodeConfig, Rule, as_meant, check_value, default_of, rule_of
+from espnet_ros.config import NodeConfig, check_value, coerce, default_of, names_where, rule_of
 from espnet_ros.errors import ParameterError
 
-NAMES = tuple(entry.name for entry in fields(NodeConfig))
+NAMES = names_where(lambda rule: True)
 
 
 def declare(node: Node) -> None:
@@ -34,43 +33,35 @@ def declare(node: Node) -> None:
 
 
 def describe(name: str) -> ParameterDescriptor:
-    """What ``ros2 param describe`` and rqt show of a parameter."""
+    """Return the descriptor that `ros2 param describe` and rqt show."""
     rule = rule_of(name)
-    default = default_of(name)
+    is_float = isinstance(default_of(name), float)
     descriptor = ParameterDescriptor(
         name=name,
         description=rule.description + (f" Unit: {rule.unit}." if rule.unit else ""),
         read_only=not rule.live,
-        additional_constraints=_constraints(rule),
-        # To ROS, "max_rate: 10" in a YAML file is an integer, and an integer is no value for a double. Nor are the
-        # integer "power_mode: 2" and the truth value "governor: off" texts.
-        dynamic_typing=isinstance(default, float) or name in READ_AS_TEXT,
+        additional_constraints=rule.constraint,
+        # In a YAML file, "max_rate: 10" is an integer, "power_mode: 2" an integer and "governor: off" a boolean. ROS
+        # would reject them for a double or a string; `coerce` converts them.
+        dynamic_typing=is_float or rule.is_plain_text,
     )
     if rule.minimum is not None and rule.maximum is not None:
-        if isinstance(default, float):
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(rule.minimum), to_value=float(rule.maximum))
-            ]
+        if is_float:
+            bounds = FloatingPointRange(from_value=float(rule.minimum), to_value=float(rule.maximum))
+            descriptor.floating_point_range = [bounds]
         else:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(rule.minimum), to_value=int(rule.maximum), step=rule.multiple_of)
-            ]
+            steps = IntegerRange(from_value=int(rule.minimum), to_value=int(rule.maximum), step=rule.multiple_of)
+            descriptor.integer_range = [steps]
     return descriptor
 
 
-def _constraints(rule: Rule) -> str:
-    if rule.choices:
-        return f"one of {', '.join(map(str, rule.choices))}"
-    return f"a multiple of {rule.multiple_of}" if rule.multiple_of else ""
-
-
 def values(parameters: Iterable[Parameter]) -> Dict[str, Any]:
-    """Values by name, of this node's parameters alone, as they were meant."""
-    return {entry.name: as_meant(entry.name, entry.value) for entry in parameters if entry.name in NAMES}
+    """Return the values by name, coerced to the declared types; parameters of others are left out."""
+    return {entry.name: coerce(entry.name, entry.value) for entry in parameters if entry.name in NAMES}
 
 
 def read(node: Node) -> NodeConfig:
-    """The parameters as they are now.
+    """Return the current values.
 
     Raises:
         ParameterError: a value breaks its rule.

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Tuple
 
-from espnet_ros.config import NodeConfig
+from espnet_ros.config import NodeConfig, names_where
 from espnet_ros.engines import EngineSpec, choose_backend
 from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import ParameterError
 from espnet_ros.model.checkpoint import is_family, select_checkpoint
 
-ENGINE_NAMES = (
-    "network",
-    "alpha",
-    "weights",
-    "classes",
-    "backend",
-    "precision",
-    "input_height",
-    "input_width",
-    "threads",
-    "calibration",
-    "tensorrt_workspace",
-    "tensorrt_log_level",
-)
+ENGINE_NAMES = names_where(lambda rule: rule.changes_engine)
 """Parameters that take another engine when they change."""
 
 

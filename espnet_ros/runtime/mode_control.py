@@ -11,8 +11,7 @@ from espnet_ros.board.jetson import NoBoard, Switched, find_board, switch_back
 from espnet_ros.board.nvpmodel import Mode
 from espnet_ros.board.profile_file import known_profiles
 from espnet_ros.board.profiles import PowerProfile, board_mode, find_profile
-from espnet_ros.config import NodeConfig
-from espnet_ros.config.power_parameters import split
+from espnet_ros.config import NodeConfig, split_list
 from espnet_ros.errors import PowerError
 
 _CLOSE_TIMEOUT = 2.0  # s
@@ -95,7 +94,7 @@ class ModeControl:
         """
         if not self._is_configured or not self._switcher.board.applies:
             return ()
-        modes = [self._find(text)[1] for text in split(texts)]
+        modes = [self._find(text)[1] for text in split_list(texts)]
         return tuple(dict.fromkeys(mode.name for mode in modes if mode is not None))
 
     # Changes

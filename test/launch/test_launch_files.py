@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_ros.config import rule_of
+from espnet_ros.config import names_where, rule_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ESPNET = REPOSITORY / "launch" / "espnet.launch.py"
 REPLAY = REPOSITORY / "launch" / "replay.launch.py"
+PARAMETERS = names_where(lambda rule: rule.is_launch_argument)
 NODE_ARGUMENTS = {
     "image",
     "camera_info",
@@ -29,10 +30,11 @@ NODE_ARGUMENTS = {
 
 
 def declared_arguments(path):
-    """Name to keyword arguments of each DeclareLaunchArgument; values that are no literals are None."""
+    """Name to keyword arguments of each DeclareLaunchArgument whose name is a literal."""
     found = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DeclareLaunchArgument":
+        is_declaration = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DeclareLaunchArgument"
+        if is_declaration and isinstance(node.args[0], ast.Constant):
             found[ast.literal_eval(node.args[0])] = {keyword.arg: keyword.value for keyword in node.keywords}
     return found
 
@@ -40,7 +42,7 @@ def declared_arguments(path):
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        (ESPNET, NODE_ARGUMENTS | {"use_sim_time", "autostart"}),
+        (ESPNET, (NODE_ARGUMENTS | {"use_sim_time", "autostart"}) - set(PARAMETERS)),
         (REPLAY, {"bag", "rate", "loop", "delay", "rviz"}),
     ],
     ids=["espnet", "replay"],
@@ -52,11 +54,12 @@ def test_every_argument_is_declared_with_a_description(path, names):
         assert ast.literal_eval(keywords["description"]).endswith("."), name
 
 
-@pytest.mark.parametrize("name", ["alpha", "backend", "governor"])
-def test_choices_are_those_of_the_parameter_besides_none(name):
-    choices = declared_arguments(ESPNET)[name]["choices"]
-    values = [entry.value for entry in choices.elts if isinstance(entry, ast.Constant) and entry.value]
-    assert values == [str(choice) for choice in rule_of(name).choices]
+def test_parameters_of_the_node_are_arguments_with_their_description_and_choices(monkeypatch):
+    arguments = {argument.name: argument for argument in load(ESPNET, monkeypatch).get_launch_arguments()}
+    assert set(arguments) == NODE_ARGUMENTS | {"use_sim_time", "autostart"}
+    for name in PARAMETERS:
+        assert arguments[name].description.startswith(rule_of(name).description)
+        assert arguments[name].choices == (["", *map(str, rule_of(name).choices)] if rule_of(name).choices else None)
 
 
 @pytest.mark.parametrize("path", [ESPNET, REPLAY], ids=["espnet", "replay"])
@@ -178,7 +181,7 @@ def test_build_only_hands_on_what_wins_over_the_file(monkeypatch):
     arguments = {"alpha": "3", "weights": "007", "backend": "torch", "namespace": "/rear/", "params_file": "mine.yaml"}
     command = build_command(monkeypatch, **arguments)[5:]
     assert command[:4] == ["--params-file", "mine.yaml", "--node", "/rear/espnet"]
-    assert command[4:] == ["--alpha", "3", "--weights", "007", "--backend", "torch"]
+    assert command[4:] == ["--weights", "007", "--alpha", "3", "--backend", "torch"]
 
 
 def test_build_only_knows_the_power_mode_and_the_governor_as_they_need_other_engines(monkeypatch):

@@ -1,38 +1,11 @@
-from pathlib import Path
-
 import pytest
-import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from rclpy.parameter import Parameter
 
-from espnet_ros.config import NodeConfig, rule_of
+from espnet_ros.config import rule_of
 from espnet_ros.ros import parameters
-
-DEFAULTS = Path(__file__).resolve().parents[2] / "config" / "default.yaml"
-
-
-def test_default_yaml_has_every_parameter_with_its_default():
-    document = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    assert document == {"/**": {"ros__parameters": NodeConfig().as_dict()}}
-    assert [type(value) for value in document["/**"]["ros__parameters"].values()] == [
-        type(value) for value in NodeConfig().as_dict().values()
-    ]
-
-
-SHARE_A_COMMENT = {
-    "input_width", "tensorrt_log_level", "ground_height", "camera_y", "camera_z", "camera_roll", "camera_pitch",
-    "camera_yaw", "costmap_height", "costmap_resolution", "costmap_max_range", "costmap_miss", "error_temperature",
-    "error_power", "error_energy", "error_latency", "error_rate",
-}  # fmt: skip
-
-
-def test_default_yaml_explains_every_parameter_in_a_comment_above_it():
-    lines = DEFAULTS.read_text(encoding="utf-8").splitlines()
-    for name in parameters.NAMES:
-        at = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{name}:"))
-        assert lines[at - 1].strip().startswith("#") != (name in SHARE_A_COMMENT), name
 
 
 @pytest.mark.parametrize("name", parameters.NAMES)

@@ -1,4 +1,4 @@
-"""The governor as the node's parameters describe it."""
+"""Connects the governor to the node's parameters."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from espnet_ros.board.host import host_root, is_tx2
 from espnet_ros.config import NodeConfig
-from espnet_ros.governor.costs import Costs, OperationCosts
+from espnet_ros.governor.cost_model import CostModel, OperationCostModel
 from espnet_ros.governor.governor import Governor
-from espnet_ros.governor.measured_costs import read_measured_costs
-from espnet_ros.governor.predicted_costs import PredictedCosts
-from espnet_ros.governor.types import Allowed, Decision, Hysteresis, Observation, Option, Promise
+from espnet_ros.governor.measured_cost_model import read_measured_costs
+from espnet_ros.governor.tx2_cost_model import Tx2CostModel
+from espnet_ros.governor.types import AllowedOptions, Decision, Goal, Observation, Option, Tuning
 
 _TARGETS = {"rate": "governor_rate", "power": "governor_power", "latency": "governor_latency"}
 
 
-class Present(NamedTuple):
-    """How the node runs now.
+class NodeState(NamedTuple):
+    """What the node runs now.
 
     Attributes:
         alpha: of the engine in use.
-        alphas: those that the weights have.
-        size: (height, width) of its input.
-        precision: of its arithmetic.
+        alphas: available with the current weights.
+        size: (height, width) of the engine's input, in pixels.
+        precision: of the engine's arithmetic.
         max_rate: Hz; 0 for no limit.
-        mode: name of the board's mode; None where there is none.
-        modes: names of the modes that the governor may choose; empty where it may not.
+        mode: name of the board's power mode; None if there is none.
+        modes: names of the power modes that the governor may choose; empty if it does not control the mode.
     """
 
     alpha: int
@@ -40,57 +40,57 @@ class Present(NamedTuple):
 
 
 class GovernorBinding:
-    """Makes a governor that follows the parameters, and says what its decisions mean for them."""
+    """Creates a governor from the parameters, keeps it up to date, and keeps its decisions."""
 
     def __init__(self) -> None:
         self._governor: Optional[Governor] = None
-        self._basis: Tuple[Any, ...] = ()
-        self._promise = Promise()
-        self._allowed: Optional[Allowed] = None
+        self._created_for: Tuple[Any, ...] = ()
+        self._goal = Goal()
+        self._allowed: Optional[AllowedOptions] = None
         self.decision: Optional[Decision] = None
-        """The newest; None before the first, and while the governor is off."""
+        """The newest decision; None before the first, and while the governor is off."""
         self.last_change = ""
         """Reason of the newest decision that changed something."""
         self.changes = 0
-        """How many decisions have changed something."""
+        """Number of decisions that changed something."""
 
     @property
     def target(self) -> float:
-        """What is promised: Hz, W or s; NaN where the promise has no target."""
-        return self._promise.target
+        """Target of the goal in Hz, W or s; NaN if the goal has none."""
+        return self._goal.target
 
-    def follow(self, config: NodeConfig, present: Present, time: float) -> None:
-        """Take over the parameters and what runs; called before each decision while nothing is being changed.
+    def update(self, config: NodeConfig, state: NodeState, time: float) -> None:
+        """Apply the parameters and the node's state. Call before each decision unless a change is in progress.
 
         Raises:
-            PowerError: the table of costs cannot be read.
+            PowerError: the table of measured costs cannot be read.
         """
-        promise = promise_of(config)
-        allowed = allowed_options(config, present)
-        current = Option(present.alpha, present.size, present.max_rate or math.inf, _moved_mode(present))
-        # Where the mode is not the governor's to move, other modes have other costs.
-        fixed_mode = "" if present.modes else present.mode
-        basis = (config.governor_table, config.governor_hold, present.precision, fixed_mode)
-        if self._governor is None or basis != self._basis:
-            costs = choose_costs(config.governor_table, present)
-            self._governor = Governor(promise, allowed, current, costs, Hysteresis(hold=config.governor_hold))
-            self._basis = basis
+        goal = goal_from(config)
+        allowed = allowed_options(config, state)
+        current = Option(state.alpha, state.size, state.max_rate or math.inf, _controlled_mode(state))
+        # If the governor does not control the mode, each mode needs a cost model of its own.
+        fixed_mode = "" if state.modes else state.mode
+        created_for = (config.governor_table, config.governor_hold, state.precision, fixed_mode)
+        if self._governor is None or created_for != self._created_for:
+            cost_model = choose_cost_model(config.governor_table, state)
+            self._governor = Governor(goal, allowed, current, cost_model, Tuning(hold=config.governor_hold))
+            self._created_for = created_for
         else:
-            if promise != self._promise:
-                self._governor.set_promise(promise)
+            if goal != self._goal:
+                self._governor.set_goal(goal)
             if allowed != self._allowed:
                 self._governor.set_allowed(allowed)
             self._governor.set_current(current, time)
-        self._promise, self._allowed = promise, allowed
+        self._goal, self._allowed = goal, allowed
 
-    def stop(self) -> None:
-        """Forget the governor and all that it learned."""
+    def reset(self) -> None:
+        """Drop the governor and everything it has learned."""
         self._governor = self.decision = None
         self.last_change, self.changes = "", 0
-        self._promise = Promise()
+        self._goal = Goal()
 
     def decide(self, observation: Observation) -> Optional[Decision]:
-        """What to run from now on; None before anything was followed."""
+        """Return what to run from now on; None before the first ``update``."""
         if self._governor is None:
             return None
         self.decision = self._governor.decide(observation)
@@ -100,56 +100,56 @@ class GovernorBinding:
         return self.decision
 
 
-def promise_of(config: NodeConfig) -> Promise:
-    """What the parameters promise."""
+def goal_from(config: NodeConfig) -> Goal:
+    """Return the goal that the parameters set."""
     name = _TARGETS.get(config.governor)
     target = math.nan if name is None else getattr(config, name)
-    return Promise(config.governor, target, config.governor_max_temperature)
+    return Goal(config.governor, target, config.governor_max_temperature)
 
 
-def allowed_options(config: NodeConfig, present: Present) -> Allowed:
-    """What the parameters let the governor choose from; where they say nothing, what runs stays."""
-    alphas = tuple(alpha for alpha in config.allowed_alphas() if alpha in present.alphas)
+def allowed_options(config: NodeConfig, state: NodeState) -> AllowedOptions:
+    """Return the options that the parameters allow; an empty parameter allows only the current value."""
+    alphas = tuple(alpha for alpha in config.allowed_alphas() if alpha in state.alphas)
     rates = tuple(rate or math.inf for rate in config.allowed_rates())
-    return Allowed(
-        alphas=alphas or (present.alpha,),
-        sizes=config.allowed_sizes() or (present.size,),
-        max_rates=rates or (present.max_rate or math.inf,),
-        modes=present.modes or (None,),
+    return AllowedOptions(
+        alphas=alphas or (state.alpha,),
+        sizes=config.allowed_sizes() or (state.size,),
+        max_rates=rates or (state.max_rate or math.inf,),
+        modes=state.modes or (None,),
     )
 
 
-def _moved_mode(present: Present) -> Optional[str]:
-    return present.mode if present.modes else None
+def _controlled_mode(state: NodeState) -> Optional[str]:
+    return state.mode if state.modes else None
 
 
-def choose_costs(table: str, present: Present, root: Optional[Path] = None) -> Costs:
-    """The model of this machine: what was measured on it, else the prediction of a TX2, else counts of multiplications.
+def choose_cost_model(table: str, state: NodeState, root: Optional[Path] = None) -> CostModel:
+    """Return the best cost model: a measured table, else the prediction for a TX2, else counts of multiplications.
 
     Args:
-        table: file that ``espnet_ros benchmark power`` wrote; "" for none.
-        present: how the node runs.
-        root: folder that stands for ``/``.
+        table: file written by ``espnet_ros benchmark power``; "" for none.
+        state: what the node runs now.
+        root: folder used instead of ``/``.
 
     Raises:
-        PowerError: the file cannot be read, or has nothing of this precision.
+        PowerError: the file cannot be read, or has no lines of this precision.
     """
-    model: Costs = OperationCosts()
+    model: CostModel = OperationCostModel()
     if is_tx2(root or host_root()):
-        model = PredictedCosts("fp32" if present.precision == "fp32" else "fp16")
+        model = Tx2CostModel("fp32" if state.precision == "fp32" else "fp16")
     if not table:
         return model
-    return read_measured_costs(Path(table).expanduser(), model, present.precision, present.mode)
+    return read_measured_costs(Path(table).expanduser(), model, state.precision, state.mode)
 
 
-def parameter_changes(option: Option, present: Present) -> Dict[str, Any]:
-    """The node's parameters that make it run an option, the power mode excepted; those that it has stay."""
+def parameter_changes(option: Option, state: NodeState) -> Dict[str, Any]:
+    """Return the node parameters to change so that the node runs ``option``, except for the power mode."""
     changes: Dict[str, Any] = {}
-    if option.alpha != present.alpha:
+    if option.alpha != state.alpha:
         changes["alpha"] = option.alpha
-    if option.size != present.size:
+    if option.size != state.size:
         changes["input_height"], changes["input_width"] = option.size
     max_rate = 0.0 if math.isinf(option.max_rate) else option.max_rate
-    if max_rate != present.max_rate:
+    if max_rate != state.max_rate:
         changes["max_rate"] = max_rate
     return changes

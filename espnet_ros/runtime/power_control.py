@@ -11,8 +11,8 @@ from espnet_ros.board.host import host_root
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.base import Engine
 from espnet_ros.errors import EspnetError
-from espnet_ros.governor.governor_binding import GovernorBinding, Present, choose_costs, parameter_changes
-from espnet_ros.governor.load_meter import LoadMeter
+from espnet_ros.governor.governor_binding import GovernorBinding, NodeState, choose_cost_model, parameter_changes
+from espnet_ros.governor.throughput_meter import ThroughputMeter
 from espnet_ros.governor.types import Observation
 from espnet_ros.runtime.engine_request import EngineRequest
 from espnet_ros.runtime.image_worker import NO_LISTENER, Answer, ImageCounts
@@ -65,7 +65,7 @@ class PowerControl:
         self._binding = GovernorBinding()
         self._sampler: Optional[TelemetrySampler] = None
         self._frames: Optional[FrameStatistics] = None
-        self._load: Optional[LoadMeter] = None
+        self._meter: Optional[ThroughputMeter] = None
         self._active_since = 0.0
         self._counts = ImageCounts()
         self._governor_trouble = ""
@@ -89,13 +89,13 @@ class PowerControl:
         """Begin to count images."""
         now = time.monotonic()
         self._active_since, self._counts = now, ImageCounts()
-        self._load, self._frames = LoadMeter(now), FrameStatistics(now)
-        self._binding.stop()
+        self._meter, self._frames = ThroughputMeter(now), FrameStatistics(now)
+        self._binding.reset()
 
     def deactivate(self) -> None:
         """Count no more images; the governor rests."""
-        self._load = self._frames = None
-        self._binding.stop()
+        self._meter = self._frames = None
+        self._binding.reset()
         self._governor_trouble = ""
 
     def release(self) -> None:
@@ -117,17 +117,17 @@ class PowerControl:
         if changes.get("governor_modes"):
             self.modes.list_board_modes(changes["governor_modes"])
         if changes.get("governor_table") and engine is not None:
-            choose_costs(changes["governor_table"], self._present(config, engine, ()))
+            choose_cost_model(changes["governor_table"], self._node_state(config, engine, ()))
         return self.modes.plan(config, changes)
 
     # Images
 
     def add_answer(self, answer: Answer) -> None:
         """An image was answered."""
-        frames, load = self._frames, self._load
-        if frames is not None and load is not None:
+        frames, meter = self._frames, self._meter
+        if frames is not None and meter is not None:
             frames.add_frame(answer.finished, answer.latency)
-            load.add(answer.latency, answer.busy)
+            meter.add(answer.latency, answer.busy)
 
     # Every second
 
@@ -144,8 +144,8 @@ class PowerControl:
         telemetry = self._sampler.latest() if self._sampler is not None else None
         reading = None if telemetry is None or telemetry.stalled else telemetry.reading
         self._excesses = [] if reading is None else judge_reading(config, reading)
-        frames, load = self._frames, self._load
-        if frames is None or load is None:
+        frames, meter = self._frames, self._meter
+        if frames is None or meter is None:
             return
         if reading is not None:
             frames.add_reading(reading.stamp, reading.watts_total)
@@ -154,12 +154,12 @@ class PowerControl:
         self._counts = counts
         is_wanted = now - self._active_since >= DEFAULT_WINDOW and not unheard and counts.received > 0
         self._excesses += judge_frames(config, frames.summary(now), is_wanted)
-        seen = load.take(now, counts.received)
+        seen = meter.measure(now, counts.received)
         observation = Observation(
             time=now,
-            asked_rate=seen.asked_rate,
-            answered_rate=seen.answered_rate,
-            seconds=seen.seconds,
+            input_rate=seen.input_rate,
+            output_rate=seen.output_rate,
+            frame_time=seen.frame_time,
             latency=seen.latency,
             watts=math.nan if reading is None else reading.watts_total,
             temperature=math.nan if reading is None else reading.temperature,
@@ -184,28 +184,28 @@ class PowerControl:
     def _govern(self, config: NodeConfig, engine: Optional[Engine], observation: Observation) -> None:
         self._governor_trouble = ""
         if config.governor == "off" or engine is None:
-            self._binding.stop()
+            self._binding.reset()
             return
         try:
-            present = self._present(config, engine, self.modes.list_board_modes(config.governor_modes))
+            state = self._node_state(config, engine, self.modes.list_board_modes(config.governor_modes))
             if not observation.switching:
-                self._binding.follow(config, present, observation.time)
+                self._binding.update(config, state, observation.time)
             decision = self._binding.decide(observation)
             if decision is not None and decision.changed:
                 _logger.info("governor: %s", decision.reason)
-                self._carry_out(config, present, parameter_changes(decision.option, present), decision.option.mode)
+                self._carry_out(config, state, parameter_changes(decision.option, state), decision.option.mode)
         except EspnetError as error:
             self._governor_trouble = str(error)
 
-    def _carry_out(self, config: NodeConfig, present: Present, changes: Dict[str, Any], mode: Optional[str]) -> None:
-        if mode is not None and mode != present.mode:
+    def _carry_out(self, config: NodeConfig, state: NodeState, changes: Dict[str, Any], mode: Optional[str]) -> None:
+        if mode is not None and mode != state.mode:
             self.modes.accept(self.modes.plan_board_mode(config, mode), {})
         self._set_parameters(changes)
 
-    def _present(self, config: NodeConfig, engine: Engine, modes: Tuple[str, ...]) -> Present:
+    def _node_state(self, config: NodeConfig, engine: Engine, modes: Tuple[str, ...]) -> NodeState:
         checkpoint = engine.spec.checkpoint
         siblings = (request.config.alpha for request in EngineRequest(config).siblings())
-        return Present(
+        return NodeState(
             alpha=checkpoint.alpha,
             alphas=(checkpoint.alpha, *siblings),
             size=(engine.spec.input_size.height, engine.spec.input_size.width),

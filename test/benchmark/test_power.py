@@ -15,8 +15,8 @@ from fake_board.tx2 import Tx2
 from test_sysfs import write_tree
 
 from espnet_ros import cli
-from espnet_ros.governor.costs import OperationCosts
-from espnet_ros.governor.measured_costs import read_measured_costs
+from espnet_ros.governor.cost_model import OperationCostModel
+from espnet_ros.governor.measured_cost_model import read_measured_costs
 
 FAKE = ["--backend", "fake", "--alpha", "3", "--sizes", "48x64", "--frames", "0"]
 SHORT = ["--seconds", "0.4", "--settle", "0", "--rest", "0.4"]
@@ -93,8 +93,8 @@ def test_a_point_has_what_the_power_monitor_said(tx2, out):
 def test_the_governor_reads_the_table(tx2, out):
     assert _run(out, "--modes", "MAXQ", "MAXN", "--seconds", "1", "--rest", "1") == 0
     line = _lines(out)[0]
-    costs = read_measured_costs(out / "power.csv", OperationCosts(), "fp32", "MAXQ")
-    assert costs.seconds(3, (48, 64), None) == pytest.approx(float(line["busy"]) / float(line["frames_per_second"]))
+    costs = read_measured_costs(out / "power.csv", OperationCostModel(), "fp32", "MAXQ")
+    assert costs.frame_time(3, (48, 64), None) == pytest.approx(float(line["busy"]) / float(line["frames_per_second"]))
     assert costs.watts(3, (48, 64), "MAXN", math.inf) == pytest.approx(7.4)
 
 
@@ -237,7 +237,7 @@ def test_a_real_network_is_measured_where_there_are_neither_modes_nor_watts(plai
     assert 0.2 < point["mean_iou"] < 0.7
     (line,) = _lines(out)
     assert (line["watts"], line["mode"], line["throttled"]) == ("", "", "")
-    assert read_measured_costs(out / "power.csv", OperationCosts()).seconds(3, (96, 128), None) < 1.0
+    assert read_measured_costs(out / "power.csv", OperationCostModel()).frame_time(3, (96, 128), None) < 1.0
 
 
 def test_modes_that_do_not_apply_are_refused_with_the_reason(plain_machine, out, capsys):
@@ -261,8 +261,8 @@ def test_a_fixed_rate_is_kept_and_its_share_of_the_time_told(plain_machine, out)
     assert 5 < float(line["frames_per_second"]) < 11  # flat out the stand-in answers thousands
     assert float(line["busy"]) < 0.9
     # What the governor reads is the time of a frame, not the rate that was asked for.
-    costs = read_measured_costs(out / "power.csv", OperationCosts())
-    assert costs.seconds(3, (48, 64), None) == pytest.approx(float(line["busy"]) / float(line["frames_per_second"]))
+    costs = read_measured_costs(out / "power.csv", OperationCostModel())
+    assert costs.frame_time(3, (48, 64), None) == pytest.approx(float(line["busy"]) / float(line["frames_per_second"]))
 
 
 def test_what_stands_before_the_subject_holds(plain_machine, out):

@@ -19,8 +19,8 @@ from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
 from espnet_ros.benchmark.street import FIRST_JUDGED_SEED, JudgedFrames, is_street_table
 from espnet_ros.classes import load_class_table
 from espnet_ros.config import NodeConfig
-from espnet_ros.governor.costs import OperationCosts
-from espnet_ros.governor.measured_costs import read_measured_costs
+from espnet_ros.governor.cost_model import OperationCostModel
+from espnet_ros.governor.measured_cost_model import read_measured_costs
 from espnet_ros.telemetry.sampler import PowerReading
 from espnet_ros.types import ImageSize
 
@@ -134,15 +134,15 @@ def test_watts_at_rest_that_are_not_those_of_the_point_are_not_known(points, tmp
     assert [reason[: len(left_out[0])] for reason in sweep.left_out.values()] == left_out
     path = tmp_path / "power.csv"
     path.write_text(format_csv(sweep.points), encoding="utf-8")
-    assert read_measured_costs(path, OperationCosts()).seconds(3, tuple(SIZE), "MAXQ") == 0.05
+    assert read_measured_costs(path, OperationCostModel()).frame_time(3, tuple(SIZE), "MAXQ") == 0.05
 
 
 def test_the_csv_is_what_the_governor_reads(points, tmp_path):
     path = tmp_path / "power.csv"
     path.write_text(format_csv(points), encoding="utf-8")
-    costs = read_measured_costs(path, OperationCosts(), "bf16", "MAXN")
-    assert costs.seconds(8, tuple(SIZE), "MAXQ") == pytest.approx(0.1)
-    assert costs.seconds(8, tuple(SIZE), None) == pytest.approx(0.05)
+    costs = read_measured_costs(path, OperationCostModel(), "bf16", "MAXN")
+    assert costs.frame_time(8, tuple(SIZE), "MAXQ") == pytest.approx(0.1)
+    assert costs.frame_time(8, tuple(SIZE), None) == pytest.approx(0.05)
     assert costs.watts(8, tuple(SIZE), "MAXQ", 5.0) == pytest.approx(2 + 2.5 / 2)  # half busy
     assert costs.watts(3, tuple(SIZE), "MAXN", math.inf) == pytest.approx(8.0)
 

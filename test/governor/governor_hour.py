@@ -1,19 +1,19 @@
-"""An hour of a simulated TX2 under the governor, with whatever a robot's day brings; judged second by second."""
+"""An hour of a simulated TX2 under the governor, with random disturbances, evaluated second by second."""
 
 import math
 import random
 from dataclasses import replace
 
-from tx2_simulator import Misfit, SimulatedTx2
+from tx2_simulator import Deviation, SimulatedTx2
 
 from espnet_ros.governor.governor import Governor
-from espnet_ros.governor.predicted_costs import PredictedCosts
-from espnet_ros.governor.types import Allowed, Option, Promise
+from espnet_ros.governor.tx2_cost_model import Tx2CostModel
+from espnet_ros.governor.types import AllowedOptions, Goal, Option
 
 HOUR = 3600
 SETTLING = 5.0
 LIMIT = 85.0
-ALLOWED = Allowed(
+ALLOWED = AllowedOptions(
     alphas=(3, 5, 8),
     sizes=((256, 512), (384, 768), (512, 1024)),
     max_rates=(5.0, 10.0, math.inf),
@@ -23,35 +23,35 @@ START = Option(8, (512, 1024), math.inf, "MAXP_CORE_ARM")
 KINDS = ("rate", "power", "latency", "thermal")
 TARGETS = {"rate": (9.0, 20.0), "power": (3.7, 5.5), "latency": (0.05, 0.15)}
 ROOM = {"rate": 1.1, "power": 0.95, "latency": 0.9}
-READING = {"rate": "seconds", "power": "watts", "latency": "latency", "thermal": "temperature"}
-EVENTS = ("contention", "heat", "budget", "camera", "stop", "watts", "unread", "stuck", "hand", "rules")
+READING = {"rate": "frame_time", "power": "watts", "latency": "latency", "thermal": "temperature"}
+EVENTS = ("contention", "heat", "budget", "camera", "stop", "watts", "missing", "stuck", "manual", "options")
 
 
-def misfit(seed):
-    """A board that differs from the governor's model by up to 30 % in each way."""
+def deviation(seed):
+    """Draw a board that differs from the governor's model by up to 35 %."""
     chance = random.Random(1000 + seed)
-    return Misfit(
-        seconds=chance.uniform(0.75, 1.3),
+    return Deviation(
+        frame_time=chance.uniform(0.75, 1.3),
         alpha=chance.uniform(0.6, 1.4),
         watts=chance.uniform(0.75, 1.35),
         modes={mode: chance.uniform(0.7, 1.3) for mode in ALLOWED.modes},
         mode_watts={mode: chance.uniform(0.85, 1.15) for mode in ALLOWED.modes},
-        engine_seconds=6.0,
+        engine_build_time=6.0,
     )
 
 
 class Hour:
-    """Runs the simulation and keeps what the claims are about."""
+    """Runs the simulation and records what the tests check."""
 
     def __init__(self, kind, seed, eventful=True, governor=True, events=EVENTS):
         self.kind, self.eventful, self.choices, self.happened = kind, eventful, events, []
         self.chance = random.Random(seed)
-        self.board, self.coolest = (SimulatedTx2(START, misfit(seed), seed) for _ in range(2))
+        self.board, self.coolest = (SimulatedTx2(START, deviation(seed), seed) for _ in range(2))
         self.coolest.conditions = self.board.conditions
         self.allowed = ALLOWED
-        self.options = ALLOWED.options()
+        self.options = ALLOWED.combinations()
         self.target = LIMIT if kind == "thermal" else self.chance.uniform(*TARGETS[kind])
-        self.governor = Governor(self._promise(), ALLOWED, START, PredictedCosts()) if governor else None
+        self.governor = Governor(self._goal(), ALLOWED, START, Tx2CostModel()) if governor else None
         self.judged = self.held = self.throttled = 0
         self.events, self.changes, self.log = [0.0], [], []
         self.unjudged_until = SETTLING
@@ -78,7 +78,7 @@ class Hour:
         self.throttled += observation.throttled
         if observation.time > self.unjudged_until and self._readable() and self.possible():
             self.judged += 1
-            self.held += self.board.holds_now(self.kind, self.target)
+            self.held += self.board.meets_goal_now(self.kind, self.target)
         if self.governor is None:
             return
         decision = self.governor.decide(observation)
@@ -91,13 +91,13 @@ class Hour:
 
     def _readable(self):
         conditions = self.board.conditions
-        if READING[self.kind] in conditions.unread | conditions.stuck:
+        if READING[self.kind] in conditions.missing | conditions.stuck:
             self.unjudged_until = self.board.time + SETTLING
             return False
         return True
 
     def possible(self):
-        """Whether some allowed option has room for the promise, and the board is cool enough for it."""
+        """Return whether some allowed option meets the goal with room to spare, and the board is cool enough for it."""
         if self.kind == "thermal":
             return self.coolest.temperature <= self.target - 0.5
         if self.board.temperature > LIMIT - 8:
@@ -108,28 +108,28 @@ class Hour:
     def _has_room(self, option):
         board, scale = self.board, ROOM[self.kind]
         if self.kind == "rate":
-            needed = min(self.target, board.conditions.asked_rate)
-            return option.max_rate >= needed and needed * scale * board.seconds(option) <= 1
-        return board.holds(self.kind, self.target * scale, option)
+            needed = min(self.target, board.conditions.camera_rate)
+            return option.max_rate >= needed and needed * scale * board.frame_time(option) <= 1
+        return board.meets_goal(self.kind, self.target * scale, option)
 
     def quick_changes(self):
-        """Pairs of changes less than 10 s apart, neither within 5 s after something happened."""
+        """Return pairs of changes less than 10 s apart, neither within 5 s after an event."""
         return [
             (one, two)
             for one, two in zip(self.changes, self.changes[1:])
             if two - one < 10 and not any(one - SETTLING < event <= two for event in self.events)
         ]
 
-    def _promise(self):
+    def _goal(self):
         return (
-            Promise("thermal", max_temperature=self.target)
+            Goal("thermal", max_temperature=self.target)
             if self.kind == "thermal"
-            else Promise(self.kind, self.target, LIMIT)
+            else Goal(self.kind, self.target, LIMIT)
         )
 
     def _disturbed(self):
         self.events.append(self.board.time)
-        # What the coolest option could have held is asked from here on: nobody knows what will happen next.
+        # From here on, compare with the coolest option started now: the governor cannot foresee events.
         self.coolest.temperature = self.board.temperature
         self.unjudged_until = max(self.unjudged_until, self.board.time + SETTLING)
 
@@ -145,22 +145,22 @@ class Hour:
         elif what == "heat":
             conditions.ambient = chance.uniform(10, 45)
         elif what == "camera":
-            conditions.asked_rate = chance.uniform(4.0, 30.0)
+            conditions.camera_rate = chance.uniform(4.0, 30.0)
         elif what == "stop":
             self._stop_the_camera()
         elif what == "watts":
             conditions.other_watts = chance.uniform(0.0, 0.5)
-        elif what in ("unread", "stuck"):
+        elif what in ("missing", "stuck"):
             name = chance.choice(("watts", "temperature") if what == "stuck" else tuple(READING.values()))
             setattr(conditions, what, frozenset((name,)))
             self._later(3, 30, lambda: setattr(conditions, what, frozenset()))
-        elif what == "hand":
+        elif what == "manual":
             option = replace(chance.choice(self.options), alpha=chance.choice((1, 3, 5, 8)))
             self.board.use(option)
             if self.governor:
                 self.governor.set_current(option, self.board.time)
-        elif what == "rules":
-            self.rules(
+        elif what == "options":
+            self.allow(
                 replace(
                     ALLOWED,
                     alphas=tuple(sorted(chance.sample(ALLOWED.alphas, 2))),
@@ -168,20 +168,20 @@ class Hour:
                     max_rates=chance.choice(((5.0, math.inf), (math.inf,))),
                 )
             )
-            self._later(30, 300, lambda: self.rules(ALLOWED))
+            self._later(30, 300, lambda: self.allow(ALLOWED))
         else:
             self.target = chance.uniform(*TARGETS.get(self.kind, (70.0, 88.0)))
             if self.governor:
-                self.governor.set_promise(self._promise())
+                self.governor.set_goal(self._goal())
 
     def _stop_the_camera(self):
         conditions = self.board.conditions
-        if conditions.asked_rate:
-            rate, conditions.asked_rate = conditions.asked_rate, 0.0
-            self._later(5, 30, lambda: setattr(conditions, "asked_rate", rate))
+        if conditions.camera_rate:
+            rate, conditions.camera_rate = conditions.camera_rate, 0.0
+            self._later(5, 30, lambda: setattr(conditions, "camera_rate", rate))
 
-    def rules(self, allowed):
-        """Allow other options from now on."""
-        self.allowed, self.options = allowed, allowed.options()
+    def allow(self, allowed):
+        """Change the allowed options."""
+        self.allowed, self.options = allowed, allowed.combinations()
         if self.governor:
             self.governor.set_allowed(allowed)

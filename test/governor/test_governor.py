@@ -1,4 +1,4 @@
-"""Decisions worked by hand on a board of round numbers."""
+"""Decisions calculated by hand on a board with round numbers."""
 
 import math
 from dataclasses import replace
@@ -7,28 +7,28 @@ import pytest
 
 from espnet_ros.errors import ParameterError
 from espnet_ros.governor.governor import Governor
-from espnet_ros.governor.types import Allowed, Observation, Option, Promise
+from espnet_ros.governor.types import AllowedOptions, Goal, Observation, Option
 
 FULL, HALF = (512, 1024), (256, 512)
-ALLOWED = Allowed(alphas=(3, 5, 8), sizes=(FULL, HALF))
+ALLOWED = AllowedOptions(alphas=(3, 5, 8), sizes=(FULL, HALF))
 
 
-class HandCosts:
-    """alpha 3, 5, 8: 30, 50, 80 ms at full size, a quarter at half size; "fast" halves it. 2 W; busy 12 (22)."""
+class HandCostModel:
+    """alpha 3, 5, 8: 30, 50, 80 ms at full size, a quarter at half size; "fast" halves it. 2 W idle, 12 W busy (22)."""
 
-    def seconds(self, alpha, size, mode):
+    def frame_time(self, alpha, size, mode):
         return alpha / 100 * (size[0] / 512) ** 2 / (2 if mode == "fast" else 1)
 
     def watts(self, alpha, size, mode, rate):
-        return 2 + min(1.0, rate * self.seconds(alpha, size, mode)) * (20 if mode == "fast" else 10)
+        return 2 + min(1.0, rate * self.frame_time(alpha, size, mode)) * (20 if mode == "fast" else 10)
 
 
-def _governor(promise, alpha=8, size=FULL, allowed=ALLOWED, **option):
-    return Governor(promise, allowed, Option(alpha, size, **option), HandCosts())
+def _governor(goal, alpha=8, size=FULL, allowed=ALLOWED, **option):
+    return Governor(goal, allowed, Option(alpha, size, **option), HandCostModel())
 
 
 def _observe(time, **values):
-    return Observation(**{"time": time, "asked_rate": 30.0, "answered_rate": 10.0, **values})
+    return Observation(**{"time": time, "input_rate": 30.0, "output_rate": 10.0, **values})
 
 
 def _hold(governor, start, count, **values):
@@ -37,7 +37,7 @@ def _hold(governor, start, count, **values):
 
 
 def test_off_changes_nothing():
-    decision = _governor(Promise("off")).decide(_observe(0.0, seconds=10.0, throttled=True))
+    decision = _governor(Goal("off")).decide(_observe(0.0, frame_time=10.0, throttled=True))
     assert not decision.changed and decision.reason == "the governor is off"
 
 
@@ -51,93 +51,93 @@ def test_off_changes_nothing():
     ],
 )
 def test_the_largest_option_that_holds_the_rate_is_taken_at_once(rate, option):
-    observation = _observe(0.0, seconds=0.08, asked_rate=45.0)
-    assert _governor(Promise("rate", rate)).decide(observation).option == option
+    observation = _observe(0.0, frame_time=0.08, input_rate=45.0)
+    assert _governor(Goal("rate", rate)).decide(observation).option == option
 
 
 def test_a_rate_that_the_camera_does_not_give_is_not_missed():
-    decision = _governor(Promise("rate", 20.0)).decide(_observe(0.0, seconds=0.08, asked_rate=10.0))
+    decision = _governor(Goal("rate", 20.0)).decide(_observe(0.0, frame_time=0.08, input_rate=10.0))
     assert not decision.changed  # 10 * 80 ms = 0.8
 
 
-def test_the_reason_names_what_was_measured_and_what_was_promised():
-    decision = _governor(Promise("power", 8.0)).decide(_observe(0.0, seconds=0.08, watts=10.0))
+def test_the_reason_names_the_measurement_and_the_goal():
+    decision = _governor(Goal("power", 8.0)).decide(_observe(0.0, frame_time=0.08, watts=10.0))
     # alpha 8 at half size would draw 10 - (12 - 8) = 6 W.
-    assert decision.reason == "power: 10 W, at most 8 W promised, load 125%: alpha 8, 256x512"
+    assert decision.reason == "power: 10 W, limit 8 W, load 125%: switching to alpha 8, 256x512"
 
 
 def test_watts_above_the_budget_are_answered_by_the_most_accurate_option_below_it():
     # Busy all the time: 12 W. 30 * 12.5 ms is 0.375 busy for alpha 5 at half size, 0.6 for alpha 8: 8 W.
-    decision = _governor(Promise("power", 9.0)).decide(_observe(0.0, seconds=0.08, watts=12.0))
+    decision = _governor(Goal("power", 9.0)).decide(_observe(0.0, frame_time=0.08, watts=12.0))
     assert decision.option == Option(8, HALF)  # 12 - (12 - 8) = 8 W, 0.89 of 9
 
 
 def test_a_lower_rate_comes_before_a_lower_alpha_where_it_saves_the_watts():
     allowed = replace(ALLOWED, max_rates=(5.0, math.inf))
     # 5 * 80 ms = 0.4 busy: 6 W.
-    decision = _governor(Promise("power", 9.0), allowed=allowed).decide(_observe(0.0, seconds=0.08, watts=12.0))
+    decision = _governor(Goal("power", 9.0), allowed=allowed).decide(_observe(0.0, frame_time=0.08, watts=12.0))
     assert decision.option == Option(8, FULL, 5.0)
 
 
 def test_a_late_answer_moves_to_an_option_that_is_in_time():
     # 100 ms of 80: times 5/8 is 62.5 ms (0.78).
-    decision = _governor(Promise("latency", 0.08)).decide(_observe(0.0, seconds=0.08, latency=0.1))
+    decision = _governor(Goal("latency", 0.08)).decide(_observe(0.0, frame_time=0.08, latency=0.1))
     assert decision.option == Option(5, FULL)
 
 
 def test_after_a_change_observations_count_only_when_it_has_settled():
-    governor = _governor(Promise("rate", 12.5))
-    assert governor.decide(_observe(0.0, seconds=0.08)).changed
-    assert governor.decide(_observe(1.0, seconds=0.2)).reason == "settling after the last change"
-    assert governor.decide(_observe(2.0, seconds=0.2)).changed
+    governor = _governor(Goal("rate", 12.5))
+    assert governor.decide(_observe(0.0, frame_time=0.08)).changed
+    assert governor.decide(_observe(1.0, frame_time=0.2)).reason == "settling after the last change"
+    assert governor.decide(_observe(2.0, frame_time=0.2)).changed
 
 
 def test_while_a_change_is_under_way_nothing_is_decided():
-    governor = _governor(Promise("rate", 12.5))
-    assert governor.decide(_observe(0.0, seconds=0.08, switching=True)).reason == "the last change is under way"
-    assert not governor.decide(_observe(1.0, seconds=0.08)).changed
+    governor = _governor(Goal("rate", 12.5))
+    assert governor.decide(_observe(0.0, frame_time=0.08, switching=True)).reason == "the last change is in progress"
+    assert not governor.decide(_observe(1.0, frame_time=0.08)).changed
 
 
 def test_a_step_up_waits_for_the_hold():
-    governor = _governor(Promise("rate", 8.0), alpha=3)  # alpha 8: 8 * 80 ms = 0.64
-    decisions = _hold(governor, 0.0, 14, seconds=0.03)
+    governor = _governor(Goal("rate", 8.0), alpha=3)  # alpha 8: 8 * 80 ms = 0.64
+    decisions = _hold(governor, 0.0, 14, frame_time=0.03)
     assert [decision.changed for decision in decisions] == [False] * 12 + [True, False]
     assert decisions[12].option == Option(8, FULL)
     assert decisions[11].reason == (
-        "rate: 33.3 frames/s possible, 8 promised, load 24%; alpha 8, 512x1024 fits at a load of 64%, held back for 1 s"
+        "rate: 33.3 frames/s possible, target 8, load 24%; alpha 8, 512x1024 fits at 64% load, stepping up in 1 s"
     )
     assert decisions[12].reason == (
-        "rate: 33.3 frames/s possible, 8 promised, load 24%; more has fitted for 12 s, "
-        "now alpha 8, 512x1024 fits at a load of 64%: alpha 8, 512x1024"
+        "rate: 33.3 frames/s possible, target 8, load 24%; a better option has fitted for 12 s, "
+        "predicted load 64%: switching to alpha 8, 512x1024"
     )
 
 
 def test_an_option_that_never_ran_needs_more_room_than_one_that_did():
-    # alpha 8 at 10/s: 0.80 of the promise. Never tried, it needs 0.75; known, 0.87.
+    # alpha 8 at 10/s: load 0.80. The limit is 0.75 before it has run and 0.87 after.
     allowed = replace(ALLOWED, sizes=(FULL,))
-    stranger = _governor(Promise("rate", 10.0), alpha=5, allowed=allowed)
-    assert {decision.option.alpha for decision in _hold(stranger, 0.0, 300, seconds=0.05)} == {5}
-    known = _governor(Promise("rate", 10.0), alpha=8, allowed=allowed)
-    known.decide(_observe(0.0, seconds=0.08))
+    stranger = _governor(Goal("rate", 10.0), alpha=5, allowed=allowed)
+    assert {decision.option.alpha for decision in _hold(stranger, 0.0, 300, frame_time=0.05)} == {5}
+    known = _governor(Goal("rate", 10.0), alpha=8, allowed=allowed)
+    known.decide(_observe(0.0, frame_time=0.08))
     known.set_current(Option(5, FULL), 1.0)
-    assert _hold(known, 1.0, 40, seconds=0.05)[-1].option.alpha == 8
+    assert _hold(known, 1.0, 40, frame_time=0.05)[-1].option.alpha == 8
 
 
 def test_at_a_load_on_the_boundary_the_options_do_not_alternate():
     # alpha 8 would be at 0.90: too little to step down from, too much to step up to.
-    governor = _governor(Promise("rate", 11.25), alpha=5)
-    assert {decision.option for decision in _hold(governor, 0.0, 600, seconds=0.05)} == {Option(5, FULL)}
-    governor = _governor(Promise("rate", 11.25), alpha=8)
-    assert {decision.option for decision in _hold(governor, 0.0, 600, seconds=0.08)} == {Option(8, FULL)}
+    governor = _governor(Goal("rate", 11.25), alpha=5)
+    assert {decision.option for decision in _hold(governor, 0.0, 600, frame_time=0.05)} == {Option(5, FULL)}
+    governor = _governor(Goal("rate", 11.25), alpha=8)
+    assert {decision.option for decision in _hold(governor, 0.0, 600, frame_time=0.08)} == {Option(8, FULL)}
 
 
 def test_a_step_up_that_keeps_failing_is_tried_ever_more_rarely():
-    # The model says 80 ms for alpha 8, but each time it runs it breaks the promise of 8/s; only 3 and 8 are allowed.
-    governor = _governor(Promise("rate", 8.0), alpha=3, allowed=replace(ALLOWED, alphas=(3, 8), sizes=(FULL,)))
+    # The model says 80 ms for alpha 8, but each time it runs it misses the goal of 8/s; only 3 and 8 are allowed.
+    governor = _governor(Goal("rate", 8.0), alpha=3, allowed=replace(ALLOWED, alphas=(3, 8), sizes=(FULL,)))
     tries = []
     for second in range(3600):
         slow = governor.current.alpha == 8
-        decision = governor.decide(_observe(float(second), seconds=0.14 if slow else 0.03))
+        decision = governor.decide(_observe(float(second), frame_time=0.14 if slow else 0.03))
         if decision.changed and decision.option.alpha == 8:
             tries.append(second)
     pauses = [later - earlier for earlier, later in zip(tries, tries[1:])]
@@ -147,84 +147,87 @@ def test_a_step_up_that_keeps_failing_is_tried_ever_more_rarely():
 
 @pytest.mark.parametrize(
     ("kind", "target", "name"),
-    [("power", 5.0, "power"), ("latency", 0.1, "latency"), ("rate", 9.0, "time a frame takes")],
+    [("power", 5.0, "power"), ("latency", 0.1, "latency"), ("rate", 9.0, "frame time")],
 )
 def test_what_cannot_be_read_changes_nothing_and_is_named(kind, target, name):
-    decision = _governor(Promise(kind, target)).decide(Observation(0.0))
+    decision = _governor(Goal(kind, target)).decide(Observation(0.0))
     assert not decision.changed
-    assert decision.reason == f"{kind}: the {name} is unknown, nothing changes"
+    assert decision.reason == f"{kind}: the {name} is unknown, keeping the current option"
 
 
 def test_thermal_without_a_temperature_changes_nothing_and_says_so():
-    decision = _governor(Promise("thermal")).decide(_observe(0.0, seconds=0.08))
-    assert (decision.changed, decision.reason) == (False, "thermal: the temperature is unknown, nothing changes")
+    decision = _governor(Goal("thermal")).decide(_observe(0.0, frame_time=0.08))
+    assert (decision.changed, decision.reason) == (
+        False,
+        "thermal: the temperature is unknown, keeping the current option",
+    )
 
 
-@pytest.mark.parametrize("promise", [Promise("thermal"), Promise("rate", 5.0), Promise("power", 50.0)])
-def test_heat_is_stepped_down_from_at_once_under_every_kind(promise):
-    observation = _observe(0.0, seconds=0.08, watts=12.0, temperature=83.0)
-    decision = _governor(promise).decide(observation)
+@pytest.mark.parametrize("goal", [Goal("thermal"), Goal("rate", 5.0), Goal("power", 50.0)])
+def test_heat_is_stepped_down_from_at_once_under_every_kind(goal):
+    observation = _observe(0.0, frame_time=0.08, watts=12.0, temperature=83.0)
+    decision = _governor(goal).decide(observation)
     # The ceiling is 0.92 * 12 = 11.04 W. alpha 5 is busy all the time and draws 12 W, alpha 3 draws 2 + 0.9 * 10 W.
     assert decision.option == Option(3, FULL)
     assert decision.reason.startswith("83.0 °C, limit 85 °C")
 
 
 def test_a_temperature_that_rises_is_answered_before_the_limit():
-    governor = _governor(Promise("thermal"))
+    governor = _governor(Goal("thermal"))
     # 0.5 degrees a second: at 78 the limit of 85 is 14 s away.
-    decisions = [governor.decide(_observe(float(t), seconds=0.08, temperature=66 + t / 2)) for t in range(25)]
+    decisions = [governor.decide(_observe(float(t), frame_time=0.08, temperature=66 + t / 2)) for t in range(25)]
     assert [decision.changed for decision in decisions].index(True) == 22  # 77 degrees: 8 below, and 85 within 20 s
     assert "rising" in decisions[22].reason
 
 
 def test_a_board_that_cools_down_is_given_time():
-    governor = _governor(Promise("thermal"))
-    decisions = [governor.decide(_observe(float(t), seconds=0.08, temperature=84 - 0.1 * t)) for t in range(60)]
+    governor = _governor(Goal("thermal"))
+    decisions = [governor.decide(_observe(float(t), frame_time=0.08, temperature=84 - 0.1 * t)) for t in range(60)]
     assert sum(decision.changed for decision in decisions) == 1
 
 
 def test_throttling_where_nothing_draws_less_is_said():
-    governor = _governor(Promise("thermal"), alpha=3, size=HALF)
-    decision = governor.decide(_observe(0.0, seconds=0.0075, temperature=96.0, throttled=True))
+    governor = _governor(Goal("thermal"), alpha=3, size=HALF)
+    decision = governor.decide(_observe(0.0, frame_time=0.0075, temperature=96.0, throttled=True))
     assert not decision.changed
-    assert decision.reason == "the board throttles at 96 °C, and nothing allowed draws less"
+    assert decision.reason == "the board is throttling at 96 °C; no allowed option draws less power"
 
 
 def test_the_power_mode_moves_where_it_is_allowed_and_saves_alpha():
     allowed = replace(ALLOWED, modes=("slow", "fast"))
-    observation = _observe(0.0, seconds=0.08)
-    decision = _governor(Promise("rate", 20.0), mode="slow", allowed=allowed).decide(observation)
+    observation = _observe(0.0, frame_time=0.08)
+    decision = _governor(Goal("rate", 20.0), mode="slow", allowed=allowed).decide(observation)
     assert decision.option == Option(8, FULL, mode="fast")  # 20 * 40 ms = 0.8
 
 
 def test_an_option_that_is_no_longer_allowed_is_left_at_once():
-    governor = _governor(Promise("rate", 5.0))
+    governor = _governor(Goal("rate", 5.0))
     governor.set_allowed(replace(ALLOWED, alphas=(3, 5)))
-    decision = governor.decide(_observe(0.0, seconds=0.08))
+    decision = governor.decide(_observe(0.0, frame_time=0.08))
     assert decision.option == Option(5, FULL)
-    assert decision.reason.startswith("what ran is not allowed")
+    assert decision.reason.startswith("the current option is not allowed")
 
 
 def test_a_smaller_budget_is_obeyed_at_once():
-    governor = _governor(Promise("power", 20.0))
-    assert not governor.decide(_observe(0.0, seconds=0.08, watts=12.0)).changed
-    governor.set_promise(Promise("power", 9.0))
-    assert governor.decide(_observe(1.0, seconds=0.08, watts=12.0)).changed
+    governor = _governor(Goal("power", 20.0))
+    assert not governor.decide(_observe(0.0, frame_time=0.08, watts=12.0)).changed
+    governor.set_goal(Goal("power", 9.0))
+    assert governor.decide(_observe(1.0, frame_time=0.08, watts=12.0)).changed
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("fast", 1.0), "governor must be one of off, .*, is 'fast'"),
-        (("rate",), "the governor's target of rate must be above 0, is nan"),
-        (("power", -1.0), "the governor's target of power must be above 0, is -1"),
+        (("rate",), "the governor's rate target must be above 0, is nan"),
+        (("power", -1.0), "the governor's power target must be above 0, is -1"),
     ],
 )
-def test_a_promise_that_makes_no_sense_is_refused(arguments, message):
+def test_an_invalid_goal_is_refused(arguments, message):
     with pytest.raises(ParameterError, match=message):
-        Promise(*arguments)
+        Goal(*arguments)
 
 
-def test_a_governor_without_anything_to_choose_is_refused():
-    with pytest.raises(ParameterError, match="alphas must have at least one value"):
-        Allowed(alphas=(), sizes=(FULL,))
+def test_allowed_options_without_an_alpha_are_refused():
+    with pytest.raises(ParameterError, match="alphas must not be empty"):
+        AllowedOptions(alphas=(), sizes=(FULL,))

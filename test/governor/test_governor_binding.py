@@ -1,4 +1,4 @@
-"""The governor as the parameters describe it: what it may do, what it is told, and what its decisions mean."""
+"""The governor's connection to the parameters: its goal, its options, and the parameters that a decision changes."""
 
 import math
 
@@ -8,21 +8,21 @@ from fake_board.tx2 import Tx2
 from espnet_ros.config import NodeConfig
 from espnet_ros.errors import PowerError
 from espnet_ros.governor import governor_binding as binding
-from espnet_ros.governor.costs import OperationCosts
+from espnet_ros.governor.cost_model import OperationCostModel
 from espnet_ros.governor.governor_binding import (
     GovernorBinding,
-    Present,
+    NodeState,
     allowed_options,
-    choose_costs,
+    choose_cost_model,
+    goal_from,
     parameter_changes,
-    promise_of,
 )
-from espnet_ros.governor.measured_costs import MeasuredCosts
-from espnet_ros.governor.predicted_costs import PredictedCosts
-from espnet_ros.governor.types import Allowed, Observation, Option, Promise
+from espnet_ros.governor.measured_cost_model import MeasuredCostModel
+from espnet_ros.governor.tx2_cost_model import Tx2CostModel
+from espnet_ros.governor.types import AllowedOptions, Goal, Observation, Option
 
 FULL, HALF = (512, 1024), (256, 512)
-PRESENT = Present(8, (3, 5, 8), FULL, "fp16", 0.0, None, ())
+STATE = NodeState(8, (3, 5, 8), FULL, "fp16", 0.0, None, ())
 HOLDS_12 = NodeConfig(governor="rate", governor_rate=12.0)
 TABLE = """alpha,height,width,mode,precision,frames_per_second,watts,idle_watts
 8,512,1024,MAXQ,fp16,4,6,4
@@ -31,55 +31,59 @@ TABLE = """alpha,height,width,mode,precision,frames_per_second,watts,idle_watts
 
 
 def observe(time, **values):
-    """An image takes 80 ms, so that 12 a second keep the worker busy for 96 % and 12.5 for 100 %."""
-    return Observation(**{"time": time, "asked_rate": 45.0, "answered_rate": 12.0, "seconds": 0.08, **values})
+    """An image takes 80 ms: 12 Hz keep the worker busy for 96 % of the time, 12.5 Hz for 100 %."""
+    return Observation(**{"time": time, "input_rate": 45.0, "output_rate": 12.0, "frame_time": 0.08, **values})
 
 
 @pytest.fixture
-def costs_made(monkeypatch):
-    """Precision and mode of each model of costs that was asked for."""
+def cost_models(monkeypatch):
+    """Table, precision and mode of each cost model created."""
     made = []
 
     def choose(table, present):
         made.append((table, present.precision, present.mode))
-        return OperationCosts()
+        return OperationCostModel()
 
-    monkeypatch.setattr(binding, "choose_costs", choose)
+    monkeypatch.setattr(binding, "choose_cost_model", choose)
     return made
 
 
 @pytest.mark.parametrize(
-    ("values", "promise"),
+    ("values", "goal"),
     [
-        ({"governor": "rate", "governor_rate": 12.0}, Promise("rate", 12.0, 85.0)),
-        ({"governor": "power", "governor_power": 6.5}, Promise("power", 6.5, 85.0)),
-        ({"governor": "latency", "governor_max_temperature": 70.0}, Promise("latency", 0.2, 70.0)),
+        ({"governor": "rate", "governor_rate": 12.0}, Goal("rate", 12.0, 85.0)),
+        ({"governor": "power", "governor_power": 6.5}, Goal("power", 6.5, 85.0)),
+        ({"governor": "latency", "governor_max_temperature": 70.0}, Goal("latency", 0.2, 70.0)),
     ],
 )
-def test_the_promise_is_that_of_the_parameters(values, promise):
-    assert promise_of(NodeConfig(**values)) == promise
+def test_the_promise_is_that_of_the_parameters(values, goal):
+    assert goal_from(NodeConfig(**values)) == goal
 
 
 @pytest.mark.parametrize("kind", ["off", "thermal"])
 def test_a_promise_without_a_target_has_none(kind):
-    promise = promise_of(NodeConfig(governor=kind))
-    assert promise.kind == kind and math.isnan(promise.target)
+    goal = goal_from(NodeConfig(governor=kind))
+    assert goal.kind == kind and math.isnan(goal.target)
 
 
 @pytest.mark.parametrize(
     ("values", "present", "allowed"),
     [
-        ({}, {}, Allowed((3, 5, 8), (FULL,), (math.inf,), (None,))),
-        ({}, {"max_rate": 5.0, "mode": "MAXQ"}, Allowed((3, 5, 8), (FULL,), (5.0,), (None,))),
-        ({"governor_alphas": "8, 3"}, {}, Allowed((3, 8), (FULL,))),
-        ({"governor_alphas": "3, 5"}, {"alphas": (8,)}, Allowed((8,), (FULL,))),  # weights that are one checkpoint
-        ({"governor_sizes": "256x512, 512x1024"}, {}, Allowed((3, 5, 8), (HALF, FULL))),
-        ({"governor_rates": "5, 0"}, {"max_rate": 7.0}, Allowed((3, 5, 8), (FULL,), (5.0, math.inf))),
-        ({}, {"mode": "MAXQ", "modes": ("MAXQ", "MAXN")}, Allowed((3, 5, 8), (FULL,), modes=("MAXQ", "MAXN"))),
+        ({}, {}, AllowedOptions((3, 5, 8), (FULL,), (math.inf,), (None,))),
+        ({}, {"max_rate": 5.0, "mode": "MAXQ"}, AllowedOptions((3, 5, 8), (FULL,), (5.0,), (None,))),
+        ({"governor_alphas": "8, 3"}, {}, AllowedOptions((3, 8), (FULL,))),
+        (
+            {"governor_alphas": "3, 5"},
+            {"alphas": (8,)},
+            AllowedOptions((8,), (FULL,)),
+        ),  # weights that are one checkpoint
+        ({"governor_sizes": "256x512, 512x1024"}, {}, AllowedOptions((3, 5, 8), (HALF, FULL))),
+        ({"governor_rates": "5, 0"}, {"max_rate": 7.0}, AllowedOptions((3, 5, 8), (FULL,), (5.0, math.inf))),
+        ({}, {"mode": "MAXQ", "modes": ("MAXQ", "MAXN")}, AllowedOptions((3, 5, 8), (FULL,), modes=("MAXQ", "MAXN"))),
     ],
 )
 def test_what_the_parameters_do_not_name_stays_as_it_is(values, present, allowed):
-    assert allowed_options(NodeConfig(**values), PRESENT._replace(**present)) == allowed
+    assert allowed_options(NodeConfig(**values), STATE._replace(**present)) == allowed
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_what_the_parameters_do_not_name_stays_as_it_is(values, present, allowed
     ],
 )
 def test_only_parameters_that_become_others_are_set(option, present, changes):
-    assert parameter_changes(option, PRESENT._replace(**present)) == changes
+    assert parameter_changes(option, STATE._replace(**present)) == changes
 
 
 def test_before_anything_was_followed_there_is_no_decision():
@@ -105,7 +109,7 @@ def test_before_anything_was_followed_there_is_no_decision():
 
 def test_a_promise_that_is_held_changes_nothing():
     binding = GovernorBinding()
-    binding.follow(HOLDS_12, PRESENT, 0.0)
+    binding.update(HOLDS_12, STATE, 0.0)
     decision = binding.decide(observe(0.0))
     assert (decision.option, decision.changed) == (Option(8, FULL), False)
     assert binding.decision is decision
@@ -114,9 +118,9 @@ def test_a_promise_that_is_held_changes_nothing():
 
 def test_another_promise_holds_from_the_next_decision_on():
     binding = GovernorBinding()
-    binding.follow(HOLDS_12, PRESENT, 0.0)
+    binding.update(HOLDS_12, STATE, 0.0)
     binding.decide(observe(0.0))
-    binding.follow(NodeConfig(governor="rate", governor_rate=12.5), PRESENT, 1.0)
+    binding.update(NodeConfig(governor="rate", governor_rate=12.5), STATE, 1.0)
     decision = binding.decide(observe(1.0))
     assert decision.changed and decision.option.alpha < 8
     assert (binding.target, binding.changes, binding.last_change) == (12.5, 1, decision.reason)
@@ -124,43 +128,43 @@ def test_another_promise_holds_from_the_next_decision_on():
 
 def test_another_choice_holds_from_the_next_decision_on():
     binding = GovernorBinding()
-    binding.follow(HOLDS_12, PRESENT, 0.0)
+    binding.update(HOLDS_12, STATE, 0.0)
     binding.decide(observe(0.0))
-    binding.follow(NodeConfig(governor="rate", governor_rate=12.0, governor_alphas="3"), PRESENT, 1.0)
+    binding.update(NodeConfig(governor="rate", governor_rate=12.0, governor_alphas="3"), STATE, 1.0)
     assert binding.decide(observe(1.0)).option == Option(3, FULL)
 
 
 def test_what_a_person_sets_is_taken_over():
     binding = GovernorBinding()
-    binding.follow(HOLDS_12, PRESENT, 0.0)
+    binding.update(HOLDS_12, STATE, 0.0)
     binding.decide(observe(0.0))
-    binding.follow(HOLDS_12, PRESENT._replace(alpha=5), 1.0)
-    decision = binding.decide(observe(1.0, seconds=0.05))
+    binding.update(HOLDS_12, STATE._replace(alpha=5), 1.0)
+    decision = binding.decide(observe(1.0, frame_time=0.05))
     assert (decision.option, decision.changed, binding.changes) == (Option(5, FULL), False, 0)
 
 
-def test_what_was_learned_stays_until_precision_table_hold_or_mode_are_others(costs_made):
-    follow, moved = GovernorBinding().follow, ("MAXQ", "MAXN")
-    follow(HOLDS_12, PRESENT, 0.0)
-    follow(HOLDS_12, PRESENT._replace(alpha=3, max_rate=5.0), 1.0)
-    assert costs_made == [("", "fp16", None)]
-    follow(HOLDS_12, PRESENT._replace(precision="fp32"), 2.0)
-    follow(HOLDS_12, PRESENT._replace(precision="fp32", mode="MAXQ"), 3.0)
-    follow(HOLDS_12, PRESENT._replace(precision="fp32", mode="MAXN"), 4.0)
-    assert costs_made[1:] == [("", "fp32", None), ("", "fp32", "MAXQ"), ("", "fp32", "MAXN")]
-    follow(HOLDS_12, PRESENT._replace(mode="MAXQ", modes=moved), 5.0)
-    follow(HOLDS_12, PRESENT._replace(mode="MAXN", modes=moved), 6.0)  # its own to move
-    assert costs_made[4:] == [("", "fp16", "MAXQ")]
+def test_what_was_learned_stays_until_precision_table_hold_or_mode_are_others(cost_models):
+    update, moved = GovernorBinding().update, ("MAXQ", "MAXN")
+    update(HOLDS_12, STATE, 0.0)
+    update(HOLDS_12, STATE._replace(alpha=3, max_rate=5.0), 1.0)
+    assert cost_models == [("", "fp16", None)]
+    update(HOLDS_12, STATE._replace(precision="fp32"), 2.0)
+    update(HOLDS_12, STATE._replace(precision="fp32", mode="MAXQ"), 3.0)
+    update(HOLDS_12, STATE._replace(precision="fp32", mode="MAXN"), 4.0)
+    assert cost_models[1:] == [("", "fp32", None), ("", "fp32", "MAXQ"), ("", "fp32", "MAXN")]
+    update(HOLDS_12, STATE._replace(mode="MAXQ", modes=moved), 5.0)
+    update(HOLDS_12, STATE._replace(mode="MAXN", modes=moved), 6.0)  # its own to move
+    assert cost_models[4:] == [("", "fp16", "MAXQ")]
     hold_20 = NodeConfig(governor="rate", governor_rate=12.0, governor_hold=20.0)
-    follow(hold_20, PRESENT._replace(mode="MAXN", modes=moved), 7.0)
-    assert len(costs_made) == 6
+    update(hold_20, STATE._replace(mode="MAXN", modes=moved), 7.0)
+    assert len(cost_models) == 6
 
 
 def test_the_end_forgets_all():
     binding = GovernorBinding()
-    binding.follow(NodeConfig(governor="rate", governor_rate=12.5), PRESENT, 0.0)
+    binding.update(NodeConfig(governor="rate", governor_rate=12.5), STATE, 0.0)
     assert binding.decide(observe(0.0)).changed
-    binding.stop()
+    binding.reset()
     assert (binding.decision, binding.last_change, binding.changes) == (None, "", 0)
     assert math.isnan(binding.target)
     assert binding.decide(observe(1.0)) is None
@@ -168,25 +172,25 @@ def test_the_end_forgets_all():
 
 @pytest.mark.parametrize(("precision", "predicted"), [("fp32", "fp32"), ("fp16", "fp16"), ("int8", "fp16")])
 def test_a_tx2_is_predicted_by_its_own_model(tmp_path, precision, predicted):
-    present = PRESENT._replace(precision=precision)
-    assert choose_costs("", present, Tx2(tmp_path).root) == PredictedCosts(predicted)
+    present = STATE._replace(precision=precision)
+    assert choose_cost_model("", present, Tx2(tmp_path).root) == Tx2CostModel(predicted)
 
 
 def test_the_device_tree_is_looked_for_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("ESPNET_HOST_ROOT", str(Tx2(tmp_path).root))
-    assert isinstance(choose_costs("", PRESENT), PredictedCosts)
+    assert isinstance(choose_cost_model("", STATE), Tx2CostModel)
 
 
 def test_elsewhere_multiplications_count(tmp_path):
-    assert choose_costs("", PRESENT, tmp_path) == OperationCosts()
+    assert choose_cost_model("", STATE, tmp_path) == OperationCostModel()
 
 
 def test_a_measured_table_comes_first_and_is_read_for_the_present_mode(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "power.csv").write_text(TABLE)
-    costs = choose_costs("~/power.csv", PRESENT._replace(mode="MAXN"), tmp_path)
-    assert isinstance(costs, MeasuredCosts)
-    assert costs.seconds(8, FULL, None) == pytest.approx(0.1)
+    costs = choose_cost_model("~/power.csv", STATE._replace(mode="MAXN"), tmp_path)
+    assert isinstance(costs, MeasuredCostModel)
+    assert costs.frame_time(8, FULL, None) == pytest.approx(0.1)
     assert costs.watts(8, FULL, None, 5.0) == pytest.approx(8.5)  # 5 + half of 7
 
 
@@ -195,4 +199,4 @@ def test_a_table_that_cannot_be_used_is_refused(tmp_path, name, precision):
     (tmp_path / "power.csv").write_text(TABLE)
     config = NodeConfig(governor="rate", governor_table=str(tmp_path / name))
     with pytest.raises(PowerError, match="measured costs .*(cannot be read|must have lines of precision fp32)"):
-        GovernorBinding().follow(config, PRESENT._replace(precision=precision), 0.0)
+        GovernorBinding().update(config, STATE._replace(precision=precision), 0.0)

@@ -1,4 +1,4 @@
-"""Claims about an hour of a simulated TX2 under the governor."""
+"""Properties of the governor over an hour on a simulated TX2."""
 
 import math
 import random
@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import pytest
 from governor_hour import ALLOWED, EVENTS, HOUR, KINDS, LIMIT, SETTLING, START, Hour
-from tx2_simulator import Misfit, SimulatedTx2
+from tx2_simulator import Deviation, SimulatedTx2
 
 from espnet_ros.governor.governor import Governor
-from espnet_ros.governor.types import Allowed, Option, Promise
+from espnet_ros.governor.types import AllowedOptions, Goal, Option
 
 SEEDS = (1, 300, 301, 302)
-"""None of them chose a number in the governor."""
+"""Seeds that were not used to tune the governor."""
 FULL = (512, 1024)
 
 
@@ -71,7 +71,7 @@ def test_in_steady_load_the_same_step_is_repeated_ever_more_rarely(kind, seed):
 
 
 def _repeated_steps(hour):
-    """Times of each step (from one option to another) that was made more than once."""
+    """Return the times of each step (from one option to another) that happened more than once."""
     steps, before = {}, START
     for observation, decision in hour.log:
         if decision.changed:
@@ -87,7 +87,7 @@ def test_the_same_hour_without_a_governor_breaks_its_promise(kind, share):
 
 
 def test_the_same_heat_throttles_a_board_without_a_governor():
-    board = SimulatedTx2(replace(START, mode="MAXN"), Misfit(watts=1.35))
+    board = SimulatedTx2(replace(START, mode="MAXN"), Deviation(watts=1.35))
     board.conditions.ambient = 45.0
     assert any(board.step().throttled for _ in range(HOUR))
 
@@ -120,12 +120,12 @@ def _accuracy(option):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_rules_forbid_is_never_chosen_in_an_hour_of_fewer_options(kind):
-    allowed = Allowed((3, 8), ALLOWED.sizes, (math.inf,), ("MAXQ", "MAXP_CORE_ARM"))
-    hour = Hour(kind, 303, events=[event for event in EVENTS if event != "rules"])
-    hour.rules(allowed)
+    allowed = AllowedOptions((3, 8), ALLOWED.sizes, (math.inf,), ("MAXQ", "MAXP_CORE_ARM"))
+    hour = Hour(kind, 303, events=[event for event in EVENTS if event != "options"])
+    hour.allow(allowed)
     hour.run(1800)
     chosen = {decision.option for _, decision in hour.log if decision.changed}
-    assert chosen and chosen <= set(allowed.options())
+    assert chosen and chosen <= set(allowed.combinations())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,36 +135,36 @@ def test_every_second_of_an_hour_has_a_reason_with_no_hole_in_it(kind):
 
 
 def test_switching_takes_as_long_as_the_option_needs():
-    board = SimulatedTx2(START, Misfit(engine_seconds=6.0))
+    board = SimulatedTx2(START, Deviation(engine_build_time=6.0))
 
-    def seconds(option):
+    def switch_time(option):
         board.use(option)
         count = 1
         while board.step().switching:
             count += 1
         return count
 
-    assert seconds(replace(START, alpha=3)) == 6  # its engine is built
-    assert seconds(START) == 1
-    assert seconds(replace(START, alpha=3)) == 1  # it is ready
-    assert seconds(replace(START, alpha=3, mode="MAXN")) == 2
+    assert switch_time(replace(START, alpha=3)) == 6  # its engine is built
+    assert switch_time(START) == 1
+    assert switch_time(replace(START, alpha=3)) == 1  # it is ready
+    assert switch_time(replace(START, alpha=3, mode="MAXN")) == 2
 
 
 def test_a_reading_that_sticks_or_is_missing_is_observed_so():
     board = SimulatedTx2(START)
     first = board.step()
-    board.conditions.stuck, board.conditions.unread = frozenset({"watts"}), frozenset({"latency"})
+    board.conditions.stuck, board.conditions.missing = frozenset({"watts"}), frozenset({"latency"})
     second = board.step()
     assert second.watts == first.watts and math.isnan(second.latency)
-    assert second.seconds != first.seconds
+    assert second.frame_time != first.frame_time
 
 
 def test_a_camera_that_has_stopped_leaves_no_seconds_and_watts_at_rest():
-    board = SimulatedTx2(START, Misfit(noise=0.0))
-    board.conditions.asked_rate = 0.0
+    board = SimulatedTx2(START, Deviation(noise=0.0))
+    board.conditions.camera_rate = 0.0
     observation = board.step()
-    assert (observation.asked_rate, observation.answered_rate, observation.watts) == (0.0, 0.0, 3.0)
-    assert math.isnan(observation.seconds) and math.isnan(observation.latency)
+    assert (observation.input_rate, observation.output_rate, observation.watts) == (0.0, 0.0, 3.0)
+    assert math.isnan(observation.frame_time) and math.isnan(observation.latency)
 
 
 def test_pairs_of_quick_changes_are_found():
@@ -185,7 +185,7 @@ def test_options_that_are_never_right_are_told_from_those_that_are():
 
 
 def test_a_promise_of_off_leaves_the_board_alone():
-    governor = Governor(Promise("off"), ALLOWED, START)
+    governor = Governor(Goal("off"), ALLOWED, START)
     board = SimulatedTx2(START)
     board.conditions.ambient = 45.0
     assert not any(governor.decide(board.step()).changed for _ in range(600))

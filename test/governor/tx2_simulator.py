@@ -1,6 +1,6 @@
-"""A simulated TX2 that the governor's tests drive. Its board differs from the prediction on purpose.
+"""A simulated TX2 for the governor's tests. It deliberately differs from the governor's prediction.
 
-The thermal constants are assumed: they belong to no measured board or heat sink.
+The thermal constants are assumed; no board or heat sink was measured.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import FrozenSet, Mapping, Optional, Set, Tuple
 
-from espnet_ros.governor import tx2
+from espnet_ros.governor import tx2_prediction
 from espnet_ros.governor.types import Observation, Option
 
 THROTTLE_TEMPERATURE = 95.5
@@ -19,56 +19,56 @@ _THERMAL_RESISTANCE = 9.0  # K/W, assumed
 _TIME_CONSTANT = 150.0  # s, assumed
 _THROTTLED_SPEED = 0.5  # assumed
 _UNTHROTTLE_BELOW = 5.0  # K, assumed
-_READY_SECONDS = 0.5  # assumed: another engine that is ready
-_MODE_SECONDS = 2.0  # assumed: another power mode
+_SWITCH_TIME = 0.5  # s, assumed: to an engine that is ready
+_MODE_SWITCH_TIME = 2.0  # s, assumed
 _CAMERA_RATE = 0.95
-"""So much of what the camera gives counts as all of it: nobody knows its rate better."""
+"""Reaching this share of the camera's rate counts as reaching it; the rate is not known more precisely."""
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """How the true board differs from the prediction; 1 is no difference."""
+class Deviation:
+    """How the board differs from the prediction: factors and exponents, 1 for no difference."""
 
-    seconds: float = 1.0
+    frame_time: float = 1.0
     alpha: float = 1.0
-    """Exponent on what another alpha costs."""
+    """Exponent of the ratio between two alphas."""
     watts: float = 1.0
     modes: Mapping[str, float] = field(default_factory=dict)
-    """Factor on the seconds of a power mode."""
+    """Factor on the frame time, by power mode."""
     mode_watts: Mapping[str, float] = field(default_factory=dict)
-    """Factor on the network's watts in a power mode."""
+    """Factor on the network's watts, by power mode."""
     noise: float = 0.02
-    """Standard deviation of a reading, as a share of it."""
-    engine_seconds: float = 0.0
-    """Seconds until an engine that never ran is ready; what ran before goes on meanwhile."""
+    """Relative standard deviation of a reading."""
+    engine_build_time: float = 0.0
+    """Seconds until an engine that has not run yet is ready; the previous option runs meanwhile."""
 
 
 @dataclass
 class Conditions:
-    """What changes from outside."""
+    """External conditions."""
 
-    asked_rate: float = 30.0
-    """Images a second of the camera; 0 where it has stopped."""
+    camera_rate: float = 30.0
+    """Frame rate of the camera in Hz; 0 while it is stopped."""
     contention: float = 0.0
-    """0.5: another program makes each frame take half as long again."""
+    """Extra frame time caused by other programs; 0.5 for 50 % more."""
     other_watts: float = 0.0
     ambient: float = 30.0
-    unread: FrozenSet[str] = frozenset()
-    """Fields of the observation that cannot be read."""
+    missing: FrozenSet[str] = frozenset()
+    """Fields of the observation that are unknown."""
     stuck: FrozenSet[str] = frozenset()
-    """Fields that stay at their last value."""
+    """Fields that keep their last value."""
 
 
 class SimulatedTx2:
-    """The board at one option, a step at a time.
+    """The board, simulated in steps of time.
 
     Args:
-        option: what runs at first.
-        misfit: how the board differs from the prediction.
+        option: the option that runs first.
+        deviation: how the board differs from the prediction.
         seed: of the noise.
     """
 
-    def __init__(self, option: Option, misfit: Optional[Misfit] = None, seed: int = 0) -> None:
+    def __init__(self, option: Option, deviation: Optional[Deviation] = None, seed: int = 0) -> None:
         self.conditions = Conditions()
         self.temperature = 50.0
         self.throttled = False
@@ -76,80 +76,83 @@ class SimulatedTx2:
         self._option = option
         self._next = option
         self._switch_at = 0.0
-        self._misfit = misfit or Misfit()
+        self._deviation = deviation or Deviation()
         self._random = random.Random(seed)
         self._ready: Set[Tuple[int, Tuple[int, int]]] = {(option.alpha, option.size)}
         self._last: Optional[Observation] = None
 
     @property
     def option(self) -> Option:
-        """What is in use."""
+        """The option in use."""
         return self._option
 
     def use(self, option: Option) -> None:
-        """Switch to another option. It takes a moment, longer for another mode and for an engine that never ran."""
+        """Start to switch to another option; another mode or an engine that has not run yet takes longer."""
         if option == self._next:
             return
-        seconds = _READY_SECONDS
+        seconds = _SWITCH_TIME
         if option.mode != self._option.mode:
-            seconds = max(seconds, _MODE_SECONDS)
+            seconds = max(seconds, _MODE_SWITCH_TIME)
         if (option.alpha, option.size) not in self._ready:
-            seconds = max(seconds, self._misfit.engine_seconds)
+            seconds = max(seconds, self._deviation.engine_build_time)
         self._ready.add((option.alpha, option.size))
         self._next, self._switch_at = option, self.time + seconds
 
-    def seconds(self, option: Option) -> float:
-        """True seconds of inference a frame, throttling aside."""
-        mode = option.mode or tx2.BOOT_MODE
-        largest = tx2.predict_seconds(8, option.size, mode, "fp16")
-        of_alpha = tx2.predict_seconds(option.alpha, option.size, mode, "fp16") / largest
-        alone = largest * math.pow(of_alpha, self._misfit.alpha) * self._misfit.seconds
-        alone *= self._misfit.modes.get(mode, 1.0)
+    def frame_time(self, option: Option) -> float:
+        """Return the true seconds of inference per frame, without throttling."""
+        mode = option.mode or tx2_prediction.BOOT_MODE
+        largest = tx2_prediction.predict_frame_time(8, option.size, mode, "fp16")
+        of_alpha = tx2_prediction.predict_frame_time(option.alpha, option.size, mode, "fp16") / largest
+        alone = largest * math.pow(of_alpha, self._deviation.alpha) * self._deviation.frame_time
+        alone *= self._deviation.modes.get(mode, 1.0)
         return alone * (1 + self.conditions.contention)
 
     def rate(self, option: Option) -> float:
-        """True frames a second, throttling aside."""
-        return min(self.conditions.asked_rate, option.max_rate, 1 / self.seconds(option))
+        """Return the true frame rate in Hz, without throttling."""
+        return min(self.conditions.camera_rate, option.max_rate, 1 / self.frame_time(option))
 
     def watts(self, option: Option) -> float:
-        """True watts of the board, throttling aside."""
-        mode = option.mode or tx2.BOOT_MODE
-        network = self.rate(option) * self.seconds(option) * tx2.predict_full_watts(mode)
-        network *= self._misfit.mode_watts.get(mode, 1.0)
-        return tx2.IDLE_WATTS + self.conditions.other_watts + network * self._misfit.watts
+        """Return the true watts of the board, without throttling."""
+        mode = option.mode or tx2_prediction.BOOT_MODE
+        network = self.rate(option) * self.frame_time(option) * tx2_prediction.predict_full_watts(mode)
+        network *= self._deviation.mode_watts.get(mode, 1.0)
+        return tx2_prediction.IDLE_WATTS + self.conditions.other_watts + network * self._deviation.watts
 
     def latency(self, option: Option) -> float:
-        """True 95th percentile of the latency. Assumed: 10 % above the mean, half a frame waited where always busy."""
-        return 1.1 * self.seconds(option) * (1.0 + 0.5 * self.rate(option) * self.seconds(option))
+        """Return the true 95th percentile of the latency, in seconds, without throttling.
+
+        Assumed: 10 % above the mean, and a wait of half a frame time if the worker is always busy.
+        """
+        return 1.1 * self.frame_time(option) * (1.0 + 0.5 * self.rate(option) * self.frame_time(option))
 
     def settled_temperature(self, option: Option) -> float:
-        """Degrees that the board would reach with an option under the present conditions, throttling aside."""
+        """Return the final temperature in °C under the current conditions, without throttling."""
         return self.conditions.ambient + _THERMAL_RESISTANCE * self.watts(option)
 
     def step(self, seconds: float = 1.0) -> Observation:
-        """Let time pass; what a node would have measured in it."""
+        """Advance the time by ``seconds`` and return what a node would have measured meanwhile."""
         self.time += seconds
         option = self._option
         if self.time >= self._switch_at:
             self._option = self._next
-        # The window of the readings still covers what ran before.
+        # The readings of this step still cover the previous option.
         slowed = 1 / _THROTTLED_SPEED if self.throttled else 1.0
         watts = self.watts(option)
         self._heat_up(watts / slowed, seconds)
-        asked = self.conditions.asked_rate
-        busy = self.seconds(option) * slowed if asked > 0 else math.nan
+        asked = self.conditions.camera_rate
+        busy = self.frame_time(option) * slowed if asked > 0 else math.nan
         measured = Observation(
             time=self.time,
-            asked_rate=self._noisy(asked),
-            answered_rate=self._noisy(min(self.rate(option), 1 / busy)) if asked > 0 else 0.0,
-            seconds=self._noisy(busy),
+            input_rate=self._noisy(asked),
+            output_rate=self._noisy(min(self.rate(option), 1 / busy)) if asked > 0 else 0.0,
+            frame_time=self._noisy(busy),
             latency=self._noisy(self.latency(option) * slowed) if asked > 0 else math.nan,
             watts=self._noisy(watts),
             temperature=round(2 * self.temperature) / 2,
             throttled=self.throttled,
             switching=self.time < self._switch_at,
         )
-        self._last = self._spoilt(measured)
+        self._last = self._disturb(measured)
         return self._last
 
     def _heat_up(self, watts: float, seconds: float) -> None:
@@ -160,27 +163,27 @@ class SimulatedTx2:
         elif self.temperature < THROTTLE_TEMPERATURE - _UNTHROTTLE_BELOW:
             self.throttled = False
 
-    def _spoilt(self, measured: Observation) -> Observation:
+    def _disturb(self, measured: Observation) -> Observation:
         conditions = self.conditions
         values = {name: getattr(self._last, name) for name in conditions.stuck} if self._last else {}
-        values.update(dict.fromkeys(conditions.unread, math.nan))
+        values.update(dict.fromkeys(conditions.missing, math.nan))
         return replace(measured, **values)
 
-    def holds(self, kind: str, target: float, option: Option) -> bool:
-        """Whether an option truly holds a promise now; ``thermal``: whether it would in the end."""
+    def meets_goal(self, kind: str, target: float, option: Option) -> bool:
+        """Return whether an option truly meets a goal now; ``thermal``: at its final temperature."""
         if kind == "rate":
-            return self.rate(option) >= min(target, _CAMERA_RATE * self.conditions.asked_rate) - 1e-9
+            return self.rate(option) >= min(target, _CAMERA_RATE * self.conditions.camera_rate) - 1e-9
         if kind == "power":
             return self.watts(option) <= target
         if kind == "latency":
-            return self.conditions.asked_rate == 0 or self.latency(option) <= target
+            return self.conditions.camera_rate == 0 or self.latency(option) <= target
         return self.settled_temperature(option) <= target
 
-    def holds_now(self, kind: str, target: float) -> bool:
-        """Whether what runs holds the promise; a throttled board holds no rate and no latency by luck."""
+    def meets_goal_now(self, kind: str, target: float) -> bool:
+        """Return whether the current option meets the goal; while throttled, rate and latency count as missed."""
         if kind == "thermal":
             return self.temperature <= target
-        return not self.throttled and self.holds(kind, target, self._option)
+        return not self.throttled and self.meets_goal(kind, target, self._option)
 
     def _noisy(self, value: float) -> float:
-        return value * max(0.5, self._random.gauss(1.0, self._misfit.noise))
+        return value * max(0.5, self._random.gauss(1.0, self._deviation.noise))

@@ -1,31 +1,31 @@
-"""The ceiling on what an option may draw, worked by hand: limit 85 °C, what runs draws 10 W by the model."""
+"""The power ceiling, calculated by hand: limit 85 °C, and the current option draws 10 W in the model."""
 
 import math
 
 import pytest
 
-from espnet_ros.governor.heat import HeatGuard
-from espnet_ros.governor.types import Hysteresis, Observation
+from espnet_ros.governor.thermal_guard import ThermalGuard
+from espnet_ros.governor.types import Observation, Tuning
 
 
 class _Board:
     def __init__(self, limit=85.0):
-        self.guard = HeatGuard(limit, Hysteresis())
+        self.guard = ThermalGuard(limit, Tuning())
         self.time = -1.0
 
-    def second(self, temperature, may_step=True, broken=False, throttled=False):
-        """Whether the ceiling was lowered in the next second."""
+    def second(self, temperature, may_step=True, goal_missed=False, throttled=False):
+        """Advance one second; return whether the ceiling was lowered."""
         self.time += 1
         observation = Observation(self.time, temperature=temperature, throttled=throttled)
-        self.guard.see(observation)
-        return self.guard.judge(observation, 10.0, may_step, broken) is not None
+        self.guard.observe(observation)
+        return self.guard.update(observation, 10.0, may_step, goal_missed) is not None
 
     def seconds(self, count, temperature, **state):
-        """Seconds, counted from now, in which the ceiling was lowered."""
+        """Advance ``count`` seconds; return the seconds in which the ceiling was lowered."""
         return [second for second in range(count) if self.second(temperature, **state)]
 
     def relaxed_after(self, temperature, **state):
-        """Seconds until the ceiling is relaxed."""
+        """Advance until the ceiling is relaxed; return the seconds this took."""
         ceiling = self.guard.ceiling
         for count in range(4000):
             self.second(temperature, **state)
@@ -94,7 +94,7 @@ def test_the_ceiling_is_relaxed_after_a_minute_8_degrees_below_the_limit():
 def test_where_the_promise_waits_for_it_the_ceiling_is_relaxed_after_the_hold():
     board = _Board()
     board.second(83.0)
-    assert board.relaxed_after(77.0, broken=True) == 12
+    assert board.relaxed_after(77.0, goal_missed=True) == 12
 
 
 def test_heat_after_a_relaxation_makes_the_next_wait_four_times_as_long():
@@ -114,14 +114,14 @@ def test_after_a_failed_relaxation_a_promise_that_waits_for_it_waits_a_quarter_o
         board.relaxed_after(75.0)
         board.seconds(20, 80.0)
     board.second(83.0)
-    assert board.relaxed_after(75.0, broken=True) == 240
+    assert board.relaxed_after(75.0, goal_missed=True) == 240
 
 
 def test_after_another_change_the_slope_before_it_counts_no_more():
     board = _Board()
     for second in range(11):
         board.second(66.0 + second)
-    board.guard.start(board.time)
+    board.guard.restart_slope(board.time)
     assert not any(board.second(77.0) for _ in range(9))
 
 

@@ -1,4 +1,4 @@
-"""Costs for the governor where they were measured: the table that ``espnet_ros benchmark power`` writes."""
+"""The cost model of a measured board: the table written by ``espnet_ros benchmark power``."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from espnet_ros.errors import ParameterError, PowerError
-from espnet_ros.governor.costs import Costs
+from espnet_ros.governor.cost_model import CostModel
 
 COLUMNS = ("alpha", "height", "width", "mode", "precision", "frames_per_second", "watts", "idle_watts")
-"""Those that are read; a table may have more, of which ``busy`` is read where it is."""
+"""Required columns. The optional column ``busy`` is read too; others are ignored."""
 
 Key = Tuple[int, Tuple[int, int], str]
-"""Alpha, (height, width), and the mode's name in the board's own table; "" on a machine without modes."""
+"""Alpha, (height, width), and the name of the power mode; "" on a machine without power modes."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of a table. What was not known is NaN."""
+    """One line of the table. Unknown values are NaN."""
 
     frames_per_second: float
-    """That were answered."""
+    """Frames labelled per second."""
     watts: float = math.nan
-    """Of the device, while they were."""
+    """Power of the device during the measurement."""
     idle_watts: float = math.nan
-    """Of the device, before the network ran."""
+    """Power of the device before the network ran."""
     busy: float = 1.0
-    """Share of the time in which the network ran; below 1 where fewer frames were asked for than it can answer."""
+    """Share of the time in which the network ran; below 1 if the frame rate was limited."""
 
     @property
-    def seconds(self) -> float:
-        """Of inference a frame."""
+    def frame_time(self) -> float:
+        """Seconds of inference per frame."""
         return self.busy / self.frames_per_second
 
     @property
     def full_watts(self) -> float:
-        """Watts above rest if the network ran all the time: half busy draws half of them."""
+        """Watts above idle if the network ran continuously; assumed to be proportional to ``busy``."""
         return (self.watts - self.idle_watts) / self.busy
 
 
 @dataclass(frozen=True)
-class MeasuredCosts:
-    """``Costs`` of a board that was measured. What the table lacks is scaled from its nearest line by a model.
+class MeasuredCostModel:
+    """Cost model of a measured board. A fallback model scales missing options from the nearest line of the table.
 
-    Where no line has watts (and those at rest), the watts are the model's alone.
+    If no line has both watts and idle watts, the watts come from the fallback alone.
 
     Attributes:
         table: at least one measurement.
-        fallback: the model. A mode that it does not know counts as the one it takes for ``None``.
-        present_mode: what a mode of ``None`` is, where the table has it; else that is the table's first mode.
+        fallback: the model used for scaling. Modes that it does not know count as its mode ``None``.
+        current_mode: the mode that ``None`` stands for; the first mode of the table if the table lacks it.
     """
 
     table: Mapping[Key, Measurement]
-    fallback: Costs
-    present_mode: Optional[str] = None
+    fallback: CostModel
+    current_mode: Optional[str] = None
 
-    def seconds(self, alpha: int, size: Tuple[int, int], mode: Optional[str]) -> float:
-        """Seconds of inference a frame."""
+    def frame_time(self, alpha: int, size: Tuple[int, int], mode: Optional[str]) -> float:
+        """Return the seconds of inference per frame."""
         key = self._key(alpha, size, mode)
         near = self._nearest(key, self.table)
-        measured = self.table[near].seconds
-        return measured if near == key else measured * self._model_seconds(key) / self._model_seconds(near)
+        measured = self.table[near].frame_time
+        return measured if near == key else measured * self._model_frame_time(key) / self._model_frame_time(near)
 
     def watts(self, alpha: int, size: Tuple[int, int], mode: Optional[str], rate: float) -> float:
-        """Watts of the device at ``rate`` frames a second asked; half busy draws half above rest."""
+        """Return the watts of the device when frames are requested at ``rate`` Hz."""
         key = self._key(alpha, size, mode)
-        busy = min(1.0, rate * self.seconds(alpha, size, mode))
+        busy = min(1.0, rate * self.frame_time(alpha, size, mode))
         known = [other for other, line in self.table.items() if not math.isnan(line.full_watts)]
         if not known:
             return self._model_watts(key, 0.0) + busy * self._model_full_watts(key)
@@ -80,24 +80,24 @@ class MeasuredCosts:
     def _key(self, alpha: int, size: Tuple[int, int], mode: Optional[str]) -> Key:
         if mode is None:
             modes = [key[2] for key in self.table]
-            mode = self.present_mode if self.present_mode in modes else modes[0]
+            mode = self.current_mode if self.current_mode in modes else modes[0]
         return alpha, (size[0], size[1]), mode or ""
 
     def _nearest(self, key: Key, lines: Iterable[Key]) -> Key:
-        """The line whose seconds are nearest by the model, of the same mode where there is one."""
+        """Return the line with the most similar frame time by the model, of the same mode if possible."""
         others = list(lines)
         if key in others:
             return key
-        asked = self._model_seconds(key)
+        wanted = self._model_frame_time(key)
         same_mode = [other for other in others if other[2] == key[2]]
-        return min(same_mode or others, key=lambda other: abs(math.log(self._model_seconds(other) / asked)))
+        return min(same_mode or others, key=lambda other: abs(math.log(self._model_frame_time(other) / wanted)))
 
-    def _model_seconds(self, key: Key) -> float:
+    def _model_frame_time(self, key: Key) -> float:
         alpha, size, mode = key
         try:
-            return self.fallback.seconds(alpha, size, mode or None)
-        except ParameterError:  # a mode that it does not know
-            return self.fallback.seconds(alpha, size, None)
+            return self.fallback.frame_time(alpha, size, mode or None)
+        except ParameterError:  # the fallback does not know the mode
+            return self.fallback.frame_time(alpha, size, None)
 
     def _model_watts(self, key: Key, rate: float) -> float:
         alpha, size, mode = key
@@ -111,21 +111,21 @@ class MeasuredCosts:
 
 
 def read_measured_costs(
-    path: Path, fallback: Costs, precision: Optional[str] = None, present_mode: Optional[str] = None
-) -> MeasuredCosts:
-    """Read a table that ``espnet_ros benchmark power`` wrote.
+    path: Path, fallback: CostModel, precision: Optional[str] = None, current_mode: Optional[str] = None
+) -> MeasuredCostModel:
+    """Read a table written by ``espnet_ros benchmark power``.
 
-    The file is CSV with ``COLUMNS``. An empty mode is that of a machine without modes; empty watts are not known.
+    The file is CSV with ``COLUMNS``. An empty mode means a machine without power modes; empty watts are unknown.
 
     Args:
         path: the file.
-        fallback: scales what the table lacks: ``PredictedCosts`` on a TX2, ``OperationCosts`` elsewhere.
-        precision: of the engine that runs, never "auto"; lines of others are passed over. None where the table has
-            one precision only.
-        present_mode: name of the mode that the board is in, None where that is not known.
+        fallback: model for options missing in the table: ``Tx2CostModel`` on a TX2, ``OperationCostModel`` elsewhere.
+        precision: of the running engine, never "auto"; lines with another precision are ignored. None is allowed if
+            the table has only one precision.
+        current_mode: name of the board's power mode; None if unknown.
 
     Raises:
-        PowerError: the file cannot be read, lacks a column, has no line of that precision, or a line breaks a rule.
+        PowerError: the file cannot be read, lacks a column, has no line of that precision, or has an invalid line.
     """
     lines = _read_lines(path)
     chosen = _choose_precision(sorted({line["precision"] or "" for _, line in lines}), precision, path)
@@ -135,15 +135,15 @@ def read_measured_costs(
             key, measurement = _measurement(line, place)
             if key in table:
                 raise PowerError(
-                    f"{place}: every alpha, size and mode must occur once a precision, but alpha {key[0]}, "
-                    f"{key[1][0]}x{key[1][1]}, mode '{key[2]}', {chosen} occurs twice"
+                    f"{place}: each combination of alpha, size, mode and precision must occur only once, but alpha "
+                    f"{key[0]}, {key[1][0]}x{key[1][1]}, mode '{key[2]}', {chosen} occurs twice"
                 )
             table[key] = measurement
-    return MeasuredCosts(table, fallback, present_mode)
+    return MeasuredCostModel(table, fallback, current_mode)
 
 
 def _read_lines(path: Path) -> List[Tuple[str, Dict[str, Any]]]:
-    """Each line by column, with where it stands."""
+    """Return each line, by column, with its place in the file."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -158,13 +158,13 @@ def _read_lines(path: Path) -> List[Tuple[str, Dict[str, Any]]]:
     return lines
 
 
-def _choose_precision(present: List[str], wanted: Optional[str], path: Path) -> str:
-    if wanted is None and len(present) == 1:
-        return present[0]
+def _choose_precision(available: List[str], wanted: Optional[str], path: Path) -> str:
+    if wanted is None and len(available) == 1:
+        return available[0]
     if wanted is None:
-        raise PowerError(f"measured costs {path} have the precisions {', '.join(present)}: one must be chosen")
-    if wanted not in present:
-        raise PowerError(f"measured costs {path} must have lines of precision {wanted}, have {', '.join(present)}")
+        raise PowerError(f"measured costs {path} have several precisions, one must be chosen: {', '.join(available)}")
+    if wanted not in available:
+        raise PowerError(f"measured costs {path} must have lines of precision {wanted}, have {', '.join(available)}")
     return wanted
 
 
@@ -187,7 +187,7 @@ def _whole_number(text: Optional[str], column: str, place: str) -> int:
 
 
 def _positive(text: Optional[str], column: str, place: str, optional: bool = False) -> float:
-    """A number above 0; NaN for an empty text where that is allowed."""
+    """Return a number above 0, or NaN for an empty text if ``optional``."""
     if optional and text == "":
         return math.nan
     try:

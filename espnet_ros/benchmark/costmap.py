@@ -11,7 +11,7 @@ from espnet_ros.benchmark.interleaved import Timing, measure_interleaved
 from espnet_ros.classes import ClassTable, load_class_table
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
-from espnet_ros.costmap.layers import layers_of
+from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.costmap.pose import NANOSECONDS, mount_matrix
 from espnet_ros.types import ImageSize
 
@@ -48,7 +48,7 @@ class _Frames:
 
     def __init__(self, table: ClassTable, build_messages: MessageBuilder, sway: float) -> None:
         settings = CostmapSettings(size=(20.0, 20.0), resolution=0.1)
-        self._costmap = Costmap(layers_of(table), settings)
+        self._costmap = Costmap(layers_from_table(table), settings)
         self._labels = street_labels(table)
         self._build_messages = build_messages
         self._sway = sway

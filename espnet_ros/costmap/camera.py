@@ -1,4 +1,4 @@
-"""The camera as CameraInfo describes it: pixels to rays and back."""
+"""Camera model from sensor_msgs/CameraInfo: pixels to rays, and points to pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from espnet_ros.errors import CameraError
 from espnet_ros.types import ImageSize
 
-_COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_COEFFICIENT_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 _UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
 _MAX_REPROJECTION_ERROR = 0.5  # pixel
 
@@ -22,16 +22,18 @@ _MAX_REPROJECTION_ERROR = 0.5  # pixel
 class CameraModel:
     """A pinhole or fisheye camera.
 
-    The optical frame has x to the right, y down and z forward. Pixel (0, 0) is the centre of the top left pixel.
+    The optical frame has x to the right, y down and z forward. Pixel coordinates (0, 0) are the centre of the top left
+    pixel.
 
     Attributes:
-        size: of the image that the intrinsics are for.
-        fx: focal length along a row, in pixels; ``fy`` along a column.
-        fy: see ``fx``.
-        cx: column of the principal point, in pixels; ``cy`` its row.
-        cy: see ``cx``.
+        size: image size that the intrinsics refer to.
+        fx, fy: focal length in pixels, along rows and along columns.
+        cx, cy: column and row of the principal point, in pixels.
         distortion_model: ``plumb_bob``, ``rational_polynomial`` or ``equidistant``, as in sensor_msgs/CameraInfo.
-        distortion: its coefficients; empty for none.
+        distortion: distortion coefficients; empty for an undistorted image.
+
+    Raises:
+        CameraError: a value is not finite or out of range, or the model or its number of coefficients is unknown.
     """
 
     size: ImageSize
@@ -52,15 +54,15 @@ class CameraModel:
                 raise CameraError(f"camera {name} must be above 0 pixel, is {values[name]} (an uncalibrated camera?)")
         if self.size.height <= 0 or self.size.width <= 0:
             raise CameraError(f"camera image must not be empty, is {self.size}")
-        if self.distortion_model not in _COEFFICIENTS:
+        if self.distortion_model not in _COEFFICIENT_COUNTS:
             raise CameraError(
-                f"camera distortion_model must be one of {', '.join(_COEFFICIENTS)}, is '{self.distortion_model}'"
+                f"camera distortion_model must be one of {', '.join(_COEFFICIENT_COUNTS)}, is '{self.distortion_model}'"
             )
-        counts = _COEFFICIENTS[self.distortion_model]
+        counts = _COEFFICIENT_COUNTS[self.distortion_model]
         if self.distortion and len(self.distortion) not in counts:
-            wanted = " or ".join(map(str, counts))
+            allowed = " or ".join(map(str, counts))
             raise CameraError(
-                f"camera distortion '{self.distortion_model}' must have {wanted} coefficients, "
+                f"camera distortion '{self.distortion_model}' must have {allowed} coefficients, "
                 f"has {len(self.distortion)}"
             )
         if not all(math.isfinite(value) for value in self.distortion):
@@ -68,34 +70,37 @@ class CameraModel:
 
     @property
     def matrix(self) -> np.ndarray:
-        """(3, 3) float64 camera matrix."""
+        """Camera matrix, (3, 3) float64."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
     def resized(self, size: ImageSize) -> CameraModel:
-        """The camera whose image is this one's, resized (pixels are areas, so their centres shift by half a pixel)."""
+        """Return the model for the image resized to ``size``.
+
+        Pixels are areas: their edges scale, not their centres, so the principal point includes a half-pixel shift.
+        """
         if size == self.size:
             return self
-        rows, columns = size.height / self.size.height, size.width / self.size.width
+        y_scale, x_scale = size.height / self.size.height, size.width / self.size.width
         return replace(
             self,
             size=size,
-            fx=self.fx * columns,
-            fy=self.fy * rows,
-            cx=(self.cx + 0.5) * columns - 0.5,
-            cy=(self.cy + 0.5) * rows - 0.5,
+            fx=self.fx * x_scale,
+            fy=self.fy * y_scale,
+            cx=(self.cx + 0.5) * x_scale - 0.5,
+            cy=(self.cy + 0.5) * y_scale - 0.5,
         )
 
     def rays(self) -> np.ndarray:
-        """(H, W, 3) float32 unit vectors in the optical frame; read-only.
+        """Return the ray of each pixel: (H, W, 3) float32 unit vectors in the optical frame, read-only.
 
-        A pixel that the distortion model cannot have produced (beyond the field it is valid in) has NaN.
+        Pixels outside the field of view in which the distortion model is valid are NaN.
         """
         return _rays(self)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(N, 3) points in the optical frame, in metres, to (N, 2) pixels (column, row).
+        """Project (N, 3) points in the optical frame, in metres, to (N, 2) pixel coordinates (column, row).
 
-        Points that are not in front of the camera have NaN.
+        Points that are not in front of the camera give NaN.
         """
         points = np.asarray(points, np.float64).reshape(-1, 3)
         pixels = np.full((len(points), 2), np.nan)
@@ -127,18 +132,18 @@ def camera_from_info(
     binning: Tuple[int, int] = (0, 0),
     roi: Tuple[int, int, int, int] = (0, 0, 0, 0),
 ) -> CameraModel:
-    """The camera of the published image, from the fields of sensor_msgs/CameraInfo.
+    """Build the model of the published image from the fields of sensor_msgs/CameraInfo.
 
     Args:
         size: (height, width) of the full-resolution sensor.
-        k: nine numbers, row by row.
-        d: distortion coefficients.
-        distortion_model: empty means ``plumb_bob``.
-        binning: (binning_x, binning_y); 0 is the same as 1.
-        roi: (x_offset, y_offset, height, width) in full-resolution pixels; all 0 is the whole sensor.
+        k: camera matrix K, nine numbers in row-major order.
+        d: distortion coefficients; all zero means no distortion.
+        distortion_model: "" means ``plumb_bob``.
+        binning: (binning_x, binning_y); 0 means 1.
+        roi: (x_offset, y_offset, height, width) in full-resolution pixels; all 0 means the whole sensor.
 
     Raises:
-        CameraError: a field breaks its rule.
+        CameraError: a field is invalid.
     """
     if len(k) != 9:
         raise CameraError(f"camera matrix K must have 9 numbers, has {len(k)}")
@@ -187,7 +192,7 @@ def _rays(camera: CameraModel) -> np.ndarray:
 
 
 def _equidistant_rays(camera: CameraModel, pixels: np.ndarray) -> np.ndarray:
-    """Invert ``r = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8)`` by Newton's method.
+    """Solve ``r = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8)`` for theta with Newton's method.
 
     Kannala and Brandt, "A generic camera model and calibration method", 2006.
     """

@@ -1,4 +1,4 @@
-"""From labels to grids, image after image: the costmap of one camera."""
+"""The costmap of one camera: turns each label image into evidence and adds it to the grid."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from espnet_ros.types import ImageSize
 
 @dataclass(frozen=True)
 class CostmapSettings:
-    """How the costmap is made.
+    """Settings of a costmap. Ranges are distances from the point on the ground below the camera.
 
     Attributes:
-        size: (width, height) along x and y, in metres.
-        resolution: side of a cell, in metres.
-        min_range: ground nearer to the camera's foot point is left out, in metres.
-        max_range: ground further away is left out, in metres.
-        min_confidence: pixels less certain than this, 0..1, say nothing.
-        min_obstacle_height: what does not rise this high, in metres, is noise.
-        rules: how evidence adds up.
+        size: (width, height) of the grid along x and y, in metres.
+        resolution: side length of a cell, in metres.
+        min_range: ignore ground nearer than this, in metres.
+        max_range: ignore ground further away than this, in metres.
+        min_confidence: ignore pixels with a lower confidence, 0..1.
+        min_obstacle_height: ignore obstacles lower than this, in metres.
+        rules: how evidence is fused over time.
     """
 
     size: Tuple[float, float] = (20.0, 20.0)
@@ -40,11 +40,11 @@ class CostmapSettings:
 
 
 class Costmap:
-    """Evidence of one camera, fused over time in the odometry frame.
+    """Fuses the label images of one camera over time, in the odometry frame.
 
     Args:
-        layers: the grids to keep.
-        settings: how they are made.
+        layers: costmap layers, one grid each.
+        settings: geometry and fusion rules.
     """
 
     def __init__(self, layers: Sequence[Layer], settings: CostmapSettings) -> None:
@@ -57,11 +57,11 @@ class Costmap:
 
     @property
     def needs_confidence(self) -> bool:
-        """Whether ``update`` wants the confidence."""
+        """Whether ``update`` needs the confidence image."""
         return self.settings.min_confidence > 0
 
     def clear(self) -> None:
-        """Forget everything, as when the odometry has jumped."""
+        """Forget all evidence, for example after the odometry has jumped."""
         self.grid.clear()
         self._last_stamp = None
 
@@ -74,24 +74,24 @@ class Costmap:
         odom_from_base: np.ndarray,
         stamp: int,
     ) -> GroundEvidence:
-        """Add one image.
+        """Add the labels of one image.
 
         Args:
             labels: (H, W) uint8 class ids.
-            confidence: (H, W) uint8, or None.
-            camera: intrinsics; scaled to the labels' size where that differs.
-            base_from_camera: (4, 4) pose of the optical frame in the base frame, whose plane z = 0 is the ground.
+            confidence: (H, W) uint8, 255 is 1.0; None if ``needs_confidence`` is false.
+            camera: intrinsics; rescaled if their image size differs from that of the labels.
+            base_from_camera: (4, 4) pose of the optical frame in the base frame. The ground is the base's plane z = 0.
             odom_from_base: (4, 4) pose of the base in the grid's frame.
-            stamp: of the image, in nanoseconds.
+            stamp: time of the image, in nanoseconds.
 
         Returns:
-            The image's evidence, in the base frame.
+            The evidence of this image, in the base frame.
 
         Raises:
-            CameraError: intrinsics or pose cannot be used, or the camera sees no ground; the grid only fades.
+            CameraError: the pose is invalid, or no ground is in view. The grid has decayed but is otherwise unchanged.
         """
         elapsed = 0.0 if self._last_stamp is None else (stamp - self._last_stamp) / NANOSECONDS
-        if elapsed < 0:  # time went back: what the grid holds is from the future
+        if elapsed < 0:  # time went backwards, so the grid's evidence is from the future
             self.clear()
         self._last_stamp = stamp
         self.grid.decay(elapsed)
@@ -100,7 +100,7 @@ class Costmap:
         if view.is_empty:
             raise CameraError(
                 f"camera must see ground between {self.settings.min_range} and {self.settings.max_range} m, sees none: "
-                "does it look at the sky, or is its pose wrong?"
+                "it may be pointing at the sky, or its pose may be wrong"
             )
         evidence = self._extractor.extract(view, labels, confidence)
         self.grid.center_on(float(odom_from_base[0, 3]), float(odom_from_base[1, 3]))

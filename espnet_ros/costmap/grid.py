@@ -1,4 +1,4 @@
-"""A grid that moves with the robot and remembers what it saw."""
+"""Rolling grid that follows the robot and fuses evidence over time."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ import numpy as np
 from espnet_ros.classes import STANDING
 from espnet_ros.costmap.layers import GroundEvidence, Layer
 
-_STEPS = 127
+_LEVELS = 127
+"""Positive levels that log-odds are quantised to before the percentage is looked up."""
 UNKNOWN = -1
-"""Value of a cell that nothing is known about, in a layer's grid (nav_msgs/OccupancyGrid)."""
+"""Value of an unknown cell in a layer's grid, as in nav_msgs/OccupancyGrid."""
 
 
 @dataclass(frozen=True)
 class FusionRules:
-    """How evidence adds up over frames, in log-odds.
+    """How evidence is fused over frames, in log-odds.
 
     Attributes:
-        hit: added to a cell of a layer that a whole frame's evidence speaks for.
-        miss: taken from it where the evidence speaks against it.
-        limit: no cell gets more certain than this.
-        decay: time after which evidence has lost 63 % of its weight, in seconds; 0 keeps it for ever.
-        known: cells less certain than this, either way, are unknown.
-        full_weight_pixels: image area that counts as a whole frame's evidence.
-        least_weight: what a cell smaller than a pixel counts at least; far from a low camera all are.
+        hit: added to a layer's cell for one frame of full-weight evidence for the layer.
+        miss: subtracted from it for one frame of full-weight evidence against the layer.
+        limit: log-odds are clamped to plus or minus this.
+        decay: time constant in seconds, after which evidence has lost 63 % of its weight; 0 disables decay.
+        known_threshold: cells whose log-odds are closer to 0 than this are unknown.
+        full_weight_pixels: image area of a cell, in pixels, from which its evidence has full weight.
+        min_weight: smallest weight of a visible cell. Far from a low camera, every cell covers less than a pixel.
     """
 
     hit: float = 1.2
     miss: float = 0.7
     limit: float = 4.0
     decay: float = 10.0
-    known: float = 0.2
+    known_threshold: float = 0.2
     full_weight_pixels: float = 2.0
-    least_weight: float = 0.3
+    min_weight: float = 0.3
 
 
 class RollingGrid:
-    """Log-odds of each layer in each cell of an axis-aligned grid of the odometry frame.
+    """Log-odds of each layer in each cell of a grid aligned with the axes of the odometry frame.
 
-    The origin is a whole number of cells, so that a cell is the same piece of ground in every frame.
+    The origin is always a multiple of the cell size, so a cell covers the same patch of ground in every frame.
 
     Args:
-        layers: one plane each.
+        layers: one plane per layer.
         size: (width, height) along x and y, in metres.
-        resolution: side of a cell, in metres.
-        rules: how evidence adds up.
+        resolution: side length of a cell, in metres.
+        rules: how evidence is fused.
     """
 
     def __init__(
@@ -70,16 +71,16 @@ class RollingGrid:
 
     @property
     def origin(self) -> Tuple[float, float]:
-        """(x, y) of the corner of cell (0, 0), in metres."""
+        """(x, y) of the outer corner of cell (0, 0), in metres."""
         return self._column * self.resolution, self._row * self.resolution
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all evidence."""
         self.log_odds.fill(0.0)
         self._is_empty = True
 
     def center_on(self, x: float, y: float) -> None:
-        """Move the grid, by whole cells, so that (x, y) in metres lies in its middle; what leaves it is forgotten."""
+        """Move the grid by whole cells to centre it on (x, y), in metres. Evidence that leaves the grid is lost."""
         column = math.floor(x / self.resolution) - self.columns // 2
         row = math.floor(y / self.resolution) - self.rows // 2
         right, up = column - self._column, row - self._row
@@ -96,104 +97,103 @@ class RollingGrid:
         self.log_odds = moved
 
     def decay(self, elapsed: float) -> None:
-        """Let evidence fade.
+        """Decay all evidence.
 
         Args:
-            elapsed: seconds since the last call.
+            elapsed: time since the last call, in seconds.
         """
         if self.rules.decay > 0 and elapsed > 0 and not self._is_empty:
             self.log_odds *= math.exp(-elapsed / self.rules.decay)
 
     def add(self, evidence: GroundEvidence, grid_from_base: np.ndarray) -> None:
-        """Add what one image says.
+        """Add the evidence of one image.
 
         Args:
             evidence: in the base frame.
             grid_from_base: (4, 4) pose of the base in the grid's frame.
         """
         cells = self.rows * self.columns
-        ground = self._cells_of(evidence.x, evidence.y, grid_from_base)
         slot = self._flat_slot.take(evidence.layer)
-        slot *= cells + 1  # the last cell of each plane takes what lies outside of the grid
-        slot += ground
-        planes = np.bincount(slot, evidence.pixels, minlength=len(self._flat) * (cells + 1))
-        hits = dict(zip(self._flat, planes.reshape(-1, cells + 1)[:, :cells]))
-        touched = self._cells_of(evidence.contact_x, evidence.contact_y, grid_from_base)
-        inside = touched < cells
-        self._update(hits, touched[inside], evidence.contact_layer[inside])
+        slot *= cells + 1  # the last slot of each plane collects points outside the grid
+        slot += self._cell_indices(evidence.x, evidence.y, grid_from_base)
+        planes = np.bincount(slot, evidence.pixel_area, minlength=len(self._flat) * (cells + 1))
+        flat_area = dict(zip(self._flat, planes.reshape(-1, cells + 1)[:, :cells]))
+        contact_cells = self._cell_indices(evidence.contact_x, evidence.contact_y, grid_from_base)
+        inside = contact_cells < cells
+        self._update(flat_area, contact_cells[inside], evidence.contact_layer[inside])
 
-    def _update(self, hits: Dict[int, np.ndarray], touched: np.ndarray, touching: np.ndarray) -> None:
-        """Add a frame's evidence.
+    def _update(self, flat_area: Dict[int, np.ndarray], contact_cells: np.ndarray, contact_layers: np.ndarray) -> None:
+        """Add one frame to the log-odds.
 
         Args:
-            hits: flat layer to (cells,) pixels of its ground.
-            touched: (M,) cells with a ground contact.
-            touching: (M,) standing layer of each contact.
+            flat_area: index of a flat layer to (cells,) visible area of its ground, in pixels.
+            contact_cells: (M,) cell of each ground contact.
+            contact_layers: (M,) index of the standing layer of each ground contact.
         """
         rules = self.rules
-        seen = sum(hits.values(), np.zeros(self.rows * self.columns))
-        weight = np.clip(seen / rules.full_weight_pixels, rules.least_weight * (seen > 0), 1.0)
-        gain = weight / np.maximum(seen, 1e-9) * (rules.hit + rules.miss)
-        against = (-rules.miss * weight).astype(np.float32)
-        # a cell in which something stands is no free ground for any standing layer
-        clear_ground = against.copy()
-        clear_ground[touched] = 0.0
+        area = sum(flat_area.values(), np.zeros(self.rows * self.columns))
+        weight = np.clip(area / rules.full_weight_pixels, rules.min_weight * (area > 0), 1.0)
+        gain = weight / np.maximum(area, 1e-9) * (rules.hit + rules.miss)
+        miss = (-rules.miss * weight).astype(np.float32)
+        # ground around a contact is not evidence against any standing layer in that cell
+        standing_miss = miss.copy()
+        standing_miss[contact_cells] = 0.0
         planes = self.log_odds.reshape(len(self.layers), -1)
         for index, plane in enumerate(planes):
-            plane += clear_ground if self._is_standing[index] else against + (gain * hits[index]).astype(np.float32)
-        cells_of_layers = np.unique(touching.astype(np.int64) * planes.shape[1] + touched)
-        self.log_odds.reshape(-1)[cells_of_layers] += rules.hit
-        # what is touched is not flat there
-        for index in hits:
-            planes[index][touched] -= rules.miss
+            plane += standing_miss if self._is_standing[index] else miss + (gain * flat_area[index]).astype(np.float32)
+        hit_cells = np.unique(contact_layers.astype(np.int64) * planes.shape[1] + contact_cells)
+        self.log_odds.reshape(-1)[hit_cells] += rules.hit
+        # a contact is evidence against every flat layer in its cell
+        for index in flat_area:
+            planes[index][contact_cells] -= rules.miss
         np.clip(self.log_odds, -rules.limit, rules.limit, out=self.log_odds)
         self._is_empty = False
 
-    def _cells_of(self, x: np.ndarray, y: np.ndarray, grid_from_base: np.ndarray) -> np.ndarray:
-        """(N,) int64 index of the cell of each base-frame ground point; rows x columns outside of the grid."""
+    def _cell_indices(self, x: np.ndarray, y: np.ndarray, grid_from_base: np.ndarray) -> np.ndarray:
+        """Return the (N,) int64 cell index of each ground point in the base frame; rows x columns if outside."""
         scale = np.float32(1.0 / self.resolution)
         (xx, xy), (yx, yy) = (grid_from_base[:2, :2] * scale).astype(np.float32)
-        # relative to the origin before single precision, or a robot far from the origin would lose centimetres
+        # subtract the grid's origin before rounding to float32: far from the frame's origin, float32 loses centimetres
         offset_x = np.float32(grid_from_base[0, 3] * scale - self._column)
         offset_y = np.float32(grid_from_base[1, 3] * scale - self._row)
         column = xx * x + xy * y + offset_x
         row = yx * x + yy * y + offset_y
         inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows)
-        # inside the grid, cutting the fraction off is rounding down
+        # truncation rounds down, because coordinates inside the grid are not negative
         index = row.astype(np.int32) * np.int32(self.columns) + column.astype(np.int32)
         cells: np.ndarray = np.where(inside, index, self.rows * self.columns).astype(np.int64)
         return cells
 
     def occupancy(self, index: int) -> np.ndarray:
-        """(rows, columns) int8 grid of one layer: probability in percent, ``UNKNOWN`` where nothing is known."""
-        steps = (self.log_odds[index] * np.float32(_STEPS / self.rules.limit)).astype(np.int8)
-        return np.asarray(self._percent_of.take(steps.view(np.uint8)))
+        """Return one layer as a (rows, columns) int8 grid: probability in percent, or ``UNKNOWN``."""
+        levels = (self.log_odds[index] * np.float32(_LEVELS / self.rules.limit)).astype(np.int8)
+        return np.asarray(self._percent_of.take(levels.view(np.uint8)))
 
     def merged(self) -> np.ndarray:
-        """(rows, columns) int8 cost grid for Nav2: 0..98 graded, 100 lethal, and 0 where nothing is known.
+        """Return the (rows, columns) int8 cost grid for Nav2: 0..98 graded, 100 lethal, 0 also if unknown.
 
-        A cell costs what the most expensive layer costs that it probably belongs to. Unknown is 0 and not -1, as a
-        rolling costmap in which layers are joined by their maximum takes unknown for worse than lethal.
+        A cell has the highest cost of the layers that probably occupy it. Unknown is 0 and not -1 because Nav2, in a
+        rolling costmap whose layers are combined by maximum, ranks unknown above lethal.
         """
         cost = np.zeros((self.rows, self.columns), np.int8)
         for index, layer in enumerate(self.layers):
             if layer.cost:
-                is_there = self.log_odds[index] >= self.rules.known
-                np.maximum(cost, is_there.view(np.int8) * np.int8(layer.cost), out=cost)
+                is_occupied = self.log_odds[index] >= self.rules.known_threshold
+                np.maximum(cost, is_occupied.view(np.int8) * np.int8(layer.cost), out=cost)
         return cost
 
 
 def _overlap(shift: int, length: int) -> Tuple[slice, slice]:
-    """Slices of the moved and the old grid that hold the same ground."""
+    """Return the slices of the moved and the old grid that cover the same ground."""
     if shift >= 0:
         return slice(0, length - shift), slice(shift, length)
     return slice(-shift, length), slice(0, length + shift)
 
 
 def _tabulate_percent(rules: FusionRules) -> np.ndarray:
-    """(256,) int8 probability in percent of each int8 number of steps, read as uint8; ``UNKNOWN`` near even odds."""
-    log_odds = np.arange(256, dtype=np.uint8).view(np.int8) * (rules.limit / _STEPS)
+    """Tabulate the probability in percent, (256,) int8, by the int8 log-odds level reinterpreted as uint8."""
+    log_odds = np.arange(256, dtype=np.uint8).view(np.int8) * (rules.limit / _LEVELS)
     percent = np.rint(100.0 / (1.0 + np.exp(-log_odds)))
-    percent[np.abs(log_odds) < rules.known] = UNKNOWN
+    percent[np.abs(log_odds) < rules.known_threshold] = UNKNOWN
     table: np.ndarray = percent.astype(np.int8)
     return table

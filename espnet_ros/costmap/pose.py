@@ -1,4 +1,4 @@
-"""Poses in time: rigid transforms, and the odometry at an image's stamp."""
+"""Rigid transforms, and odometry interpolated at the time of an image."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from espnet_ros.errors import PoseError
 
 NANOSECONDS = 1_000_000_000
-_KEPT = 10 * NANOSECONDS
-_RESTART_AFTER = NANOSECONDS  # a clock that goes back this far has started anew, as when a recording loops
+_HISTORY = 10 * NANOSECONDS
+_RESTART_AFTER = NANOSECONDS  # a clock that goes back by more than this has restarted, for example a looping recording
 _JUMP_ALLOWANCE = 0.5  # m
 
 
 def pose_matrix(position: Sequence[float], quaternion: Sequence[float]) -> np.ndarray:
-    """(4, 4) float64 transform.
+    """Return the (4, 4) float64 transform of a pose.
 
     Args:
         position: x, y, z in metres.
-        quaternion: x, y, z, w; need not have unit length.
+        quaternion: x, y, z, w; normalised here.
 
     Raises:
-        PoseError: a value is not finite, or the quaternion is zero.
+        PoseError: a value is not finite, or the quaternion has length 0.
     """
     values = (*position, *quaternion)
     if not all(math.isfinite(value) for value in values):
@@ -45,11 +45,18 @@ def pose_matrix(position: Sequence[float], quaternion: Sequence[float]) -> np.nd
 
 
 def mount_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:
-    """(4, 4) pose of the optical frame in the base frame, from the pose of the camera's body.
+    """Return the (4, 4) pose of the optical frame in the base frame, from the pose of the camera body.
 
-    The body's axes are those of the base (x forward, y left, z up) turned by roll about x, pitch about y and yaw about
-    z, in this order about fixed axes (URDF's convention), in radians; a positive pitch looks down. The optical frame
-    is the body's with z forward, x right and y down (REP 103).
+    The optical frame has the body's origin, with z forward, x right and y down (REP 103).
+
+    Args:
+        x: position of the body, metres forward.
+        y: metres to the left.
+        z: metres up.
+        roll: rotation about x in radians. Rotations are applied in the order roll, pitch, yaw about the base's fixed
+            axes (the URDF convention).
+        pitch: rotation about y; positive looks down.
+        yaw: rotation about z; positive looks to the left.
     """
     cr, sr = math.cos(roll), math.sin(roll)
     cp, sp = math.cos(pitch), math.sin(pitch)
@@ -71,11 +78,15 @@ class _Sample(NamedTuple):
 
 
 class OdometryBuffer:
-    """The last seconds of odometry.
+    """Odometry of the last 10 s.
 
     Args:
-        tolerance: an image may be this much newer than the newest odometry, in seconds.
-        max_speed: faster than this, in m/s, the robot did not drive but its odometry jumped.
+        tolerance: how much newer than the newest odometry a requested time may be, in seconds.
+        max_speed: a faster change of position, in m/s, counts as a jump.
+
+    Attributes:
+        jumps: number of jumps so far.
+        last_jump: description of the last jump; "" before the first.
     """
 
     def __init__(self, tolerance: float = 0.1, max_speed: float = 20.0) -> None:
@@ -86,86 +97,89 @@ class OdometryBuffer:
         self._samples: Deque[_Sample] = deque()
 
     def add(self, stamp: int, position: Sequence[float], quaternion: Sequence[float]) -> None:
-        """Take one odometry message.
+        """Add one odometry message.
 
-        A jump (an odometry that was reset, a clock that went back) forgets what came before and is counted.
+        A jump (odometry reset, or a clock that went back) discards all older samples. A message slightly out of order
+        is dropped.
 
         Args:
-            stamp: nanoseconds.
+            stamp: time in nanoseconds.
             position: x, y, z in metres.
             quaternion: x, y, z, w.
 
         Raises:
-            PoseError: values that are no pose; the buffer stays as it was.
+            PoseError: the pose is invalid; the buffer is unchanged.
         """
         pose_matrix(position, quaternion)
         sample = _Sample(stamp, np.array(position, np.float64), _normalised(quaternion))
-        if self._samples and not self._follows(self._samples[-1], sample):
+        if self._samples and not self._accept(self._samples[-1], sample):
             return
         self._samples.append(sample)
-        while self._samples[0].stamp < stamp - _KEPT:
+        while self._samples[0].stamp < stamp - _HISTORY:
             self._samples.popleft()
 
-    def _follows(self, newest: _Sample, sample: _Sample) -> bool:
-        """Whether to keep a sample; forgets the older ones where it does not continue them."""
+    def _accept(self, newest: _Sample, sample: _Sample) -> bool:
+        """Return whether to keep a sample. If it is a jump, discard the older ones."""
         elapsed = (sample.stamp - newest.stamp) / NANOSECONDS
         if elapsed <= 0:
             if sample.stamp > newest.stamp - _RESTART_AFTER:
                 return False
-            self._jump(f"its time went back by {-elapsed:.1f} s")
+            self._record_jump(f"its time went back by {-elapsed:.1f} s")
             return True
         distance = float(np.linalg.norm(sample.position - newest.position))
         if distance > self.max_speed * elapsed + _JUMP_ALLOWANCE:
-            self._jump(f"it moved {distance:.1f} m in {elapsed:.2f} s")
+            self._record_jump(f"it moved {distance:.1f} m in {elapsed:.2f} s")
         return True
 
-    def _jump(self, reason: str) -> None:
+    def _record_jump(self, reason: str) -> None:
         self._samples.clear()
         self.jumps += 1
         self.last_jump = f"odometry jumped: {reason}"
 
     def at(self, stamp: int) -> np.ndarray:
-        """(4, 4) pose of the base in the odometry frame at a time, interpolated.
+        """Interpolate the (4, 4) pose of the base in the odometry frame at a time in nanoseconds.
+
+        Up to ``tolerance`` after the newest sample, the pose is extrapolated from the last two.
 
         Raises:
-            PoseError: there is no odometry around that time; the message says by how much it misses.
+            PoseError: there is no odometry for that time. The message gives the time difference.
         """
         if not self._samples:
-            raise PoseError("no odometry has come yet")
+            raise PoseError("no odometry received yet")
         first, last = self._samples[0], self._samples[-1]
         if stamp < first.stamp:
             raise PoseError(
                 f"odometry must reach back to the image's stamp, begins {_seconds(first.stamp - stamp)} s after it"
             )
-        late = stamp - last.stamp
-        if late > self.tolerance * NANOSECONDS:
-            raise PoseError(f"odometry must be at most {self.tolerance} s older than the image, is {_seconds(late)} s")
-        if late >= 0:
-            if late == 0 or len(self._samples) < 2:
+        age = stamp - last.stamp
+        if age > self.tolerance * NANOSECONDS:
+            raise PoseError(f"odometry must be at most {self.tolerance} s older than the image, is {_seconds(age)} s")
+        if age >= 0:
+            if age == 0 or len(self._samples) < 2:
                 return pose_matrix(last.position.tolist(), last.quaternion.tolist())
-            return _between(self._samples[-2], last, stamp)
+            return _interpolate(self._samples[-2], last, stamp)
         samples = list(self._samples)
         index = bisect.bisect_right([sample.stamp for sample in samples], stamp)
-        return _between(samples[index - 1], samples[index], stamp)
+        return _interpolate(samples[index - 1], samples[index], stamp)
 
 
-def _between(before: _Sample, after: _Sample, stamp: int) -> np.ndarray:
-    """Pose at a time between two samples, or shortly after them; position linear, rotation along the shortest arc."""
-    share = (stamp - before.stamp) / (after.stamp - before.stamp)
-    position = before.position + share * (after.position - before.position)
-    return pose_matrix(position.tolist(), _slerp(before.quaternion, after.quaternion, share))
+def _interpolate(before: _Sample, after: _Sample, stamp: int) -> np.ndarray:
+    """Interpolate, or extrapolate after ``after``: position linearly, rotation along the shortest arc."""
+    fraction = (stamp - before.stamp) / (after.stamp - before.stamp)
+    position = before.position + fraction * (after.position - before.position)
+    return pose_matrix(position.tolist(), _slerp(before.quaternion, after.quaternion, fraction))
 
 
-def _slerp(start: np.ndarray, end: np.ndarray, share: float) -> List[float]:
+def _slerp(start: np.ndarray, end: np.ndarray, fraction: float) -> List[float]:
     """Spherical linear interpolation (Shoemake, 1985)."""
     cosine = float(start @ end)
     if cosine < 0:
         end, cosine = -end, -cosine
     angle = math.acos(min(cosine, 1.0))
     if angle < 1e-6:
-        result = start + share * (end - start)
+        result = start + fraction * (end - start)
     else:
-        result = (math.sin((1 - share) * angle) * start + math.sin(share * angle) * end) / math.sin(angle)
+        result = (math.sin((1 - fraction) * angle) * start + math.sin(fraction * angle) * end) / math.sin(angle)
     return [float(value) for value in result]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from espnet_ros.classes import FLAT, STANDING, ClassTable
-from espnet_ros.costmap.layers import layers_of
+from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.demo.birdseye import (
     UNSEEN,
     ClassGrid,
@@ -86,7 +86,7 @@ class CostmapRecorder:
 
     def __init__(self, track: Track, world: StreetWorld, table: ClassTable) -> None:
         self.track = track
-        self._layers = layers_of(table)
+        self._layers = layers_from_table(table)
         self._is_standing = [layer.kind == STANDING for layer in self._layers]
         self._colors = layer_colors(self._layers, table)
         self._truth = StreetTruth(world, self._layers, table)

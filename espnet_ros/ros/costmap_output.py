@@ -18,7 +18,7 @@ from espnet_ros.classes import ClassTable
 from espnet_ros.config import NodeConfig, names_where
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
 from espnet_ros.costmap.grid import UNKNOWN, FusionRules
-from espnet_ros.costmap.layers import GroundEvidence, layers_of, no_evidence
+from espnet_ros.costmap.layers import GroundEvidence, empty_evidence, layers_from_table
 from espnet_ros.errors import CameraError, PoseError
 from espnet_ros.msg import CostmapLayers
 from espnet_ros.ros.camera_calibration import CalibrationInbox
@@ -53,7 +53,7 @@ class CostmapOutput:
         self._config = config
         self._table = table
         self._lock = threading.Lock()
-        self._costmap = Costmap(layers_of(table), settings_from(config))
+        self._costmap = Costmap(layers_from_table(table), settings_from(config))
         self._poses: PoseSource = make_pose_source(node, config)
         self._calibration = CalibrationInbox()
         self._is_closed = False
@@ -209,7 +209,7 @@ class CostmapOutput:
             header, lambda _index: np.full(shape, UNKNOWN, np.int8), lambda: np.zeros(shape, np.int8), everything=True
         )
         header.frame_id = self._config.base_frame
-        self._points.publish(contacts_to_msg(header, no_evidence(), 0.0))
+        self._points.publish(contacts_to_msg(header, empty_evidence(), 0.0))
 
     def health(self) -> CostmapHealth:
         """How the costmap is at this moment."""

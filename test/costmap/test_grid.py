@@ -5,11 +5,11 @@ import pytest
 from scene import TABLE
 
 from espnet_ros.costmap.grid import UNKNOWN, FusionRules, RollingGrid
-from espnet_ros.costmap.layers import GroundEvidence, layers_of
+from espnet_ros.costmap.layers import GroundEvidence, layers_from_table
 
-LAYERS = layers_of(TABLE)
+LAYERS = layers_from_table(TABLE)
 ROAD, GRASS, BOX, PERSON = range(4)
-RULES = FusionRules(hit=1.0, miss=0.5, limit=3.0, decay=10.0, known=0.2, full_weight_pixels=1.0)
+RULES = FusionRules(hit=1.0, miss=0.5, limit=3.0, decay=10.0, known_threshold=0.2, full_weight_pixels=1.0)
 
 
 def _grid(size=(4.0, 3.0), resolution=0.5, rules=RULES):

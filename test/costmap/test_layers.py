@@ -4,12 +4,12 @@ from scene import BOX, GRASS, PERSON, ROAD, SKY, TABLE, Box, mount, render
 
 from espnet_ros.classes import load_class_table
 from espnet_ros.costmap.camera import CameraModel
-from espnet_ros.costmap.layers import EvidenceExtractor, layers_of
+from espnet_ros.costmap.layers import EvidenceExtractor, layers_from_table
 from espnet_ros.costmap.projection import build_view
 from espnet_ros.types import ImageSize
 
 CAMERA = CameraModel(ImageSize(240, 320), 220.0, 220.0, 159.5, 119.5)
-LAYERS = layers_of(TABLE)
+LAYERS = layers_from_table(TABLE)
 ROAD_LAYER, GRASS_LAYER, BOX_LAYER, PERSON_LAYER = range(4)
 
 
@@ -32,7 +32,7 @@ def test_layers_follow_the_class_table():
 
 
 def test_classes_of_one_layer_are_put_together():
-    layers = {layer.name: layer for layer in layers_of(load_class_table("camvid"))}
+    layers = {layer.name: layer for layer in layers_from_table(load_class_table("camvid"))}
     assert layers["person"].class_ids == (9, 10)
     assert layers["pole"].class_ids == (2, 6)
     assert "sky" not in layers

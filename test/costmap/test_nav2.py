@@ -11,7 +11,7 @@ from static_layer import FREE, INSCRIBED, LETHAL, NO_INFORMATION, Nav2Settings, 
 from espnet_ros.classes import load_class_table
 from espnet_ros.config import NodeConfig
 from espnet_ros.costmap.grid import FusionRules, RollingGrid
-from espnet_ros.costmap.layers import GroundEvidence, layers_of
+from espnet_ros.costmap.layers import GroundEvidence, layers_from_table
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 LOCAL = yaml.safe_load((CONFIG / "nav2_local_costmap.yaml").read_text(encoding="utf-8"))
@@ -28,7 +28,7 @@ def _settings(distro, **changes):
 
 def _seen(robot=(0.0, 0.0)):
     """A grid in which a box stands and grass grows."""
-    grid = RollingGrid(layers_of(TABLE), (20.0, 20.0), 0.1, FusionRules())
+    grid = RollingGrid(layers_from_table(TABLE), (20.0, 20.0), 0.1, FusionRules())
     grid.center_on(*robot)
     one = np.ones(1, np.float32)
     evidence = GroundEvidence(

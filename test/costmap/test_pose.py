@@ -65,7 +65,7 @@ def test_a_time_without_odometry_is_refused(buffer, seconds, reason):
 
 
 def test_without_odometry_there_is_no_pose():
-    with pytest.raises(PoseError, match="no odometry has come yet"):
+    with pytest.raises(PoseError, match="no odometry received yet"):
         OdometryBuffer().at(0)
 
 

@@ -58,7 +58,7 @@ def test_every_ground_pixel_within_range_is_near_a_sample():
 
 def test_samples_are_closer_than_cells_so_that_none_is_skipped():
     view = _view(resolution=0.2, far=8.0)
-    shown = ~view.hidden & (np.arange(len(view.ranges)) < view.reach)[:, None]
+    shown = ~view.hidden & (np.arange(len(view.ranges)) < view.range_count)[:, None]
     cells = set(zip(np.floor(view.x[shown] / 0.2).astype(int), np.floor(view.y[shown] / 0.2).astype(int)))
     corners = np.array([(x, y) for x in range(15, 38) for y in range(-8, 8)])
     inside = [tuple(cell) for cell in corners if np.hypot(*(cell * 0.2)) < 7.5]
@@ -72,14 +72,14 @@ def test_a_sample_knows_how_many_pixels_it_stands_for():
         reached = np.hypot(directions[:, 0], directions[:, 1]) * 1.2 / -directions[:, 2]
     in_band = (directions[:, 2] < 0) & (reached > 3.0) & (reached < 6.0)
     rows = (view.ranges > 3.0) & (view.ranges < 6.0)
-    assert view.pixels[rows].sum() == pytest.approx(in_band.sum(), rel=0.03)
+    assert view.pixel_area[rows].sum() == pytest.approx(in_band.sum(), rel=0.03)
 
 
 def test_ground_above_the_horizon_and_out_of_range_is_left_out():
     view = _view(near=1.0, far=6.0)
     reached = np.hypot(view.x, view.y)
     assert reached.min() >= 1.0
-    assert reached[: view.reach].max() <= 6.0
+    assert reached[: view.range_count].max() <= 6.0
 
 
 def test_a_camera_that_looks_at_the_sky_sees_no_ground():

@@ -11,11 +11,11 @@ import pytest
 from espnet_ros.classes import STANDING, load_class_table
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
 from espnet_ros.costmap.grid import FusionRules
-from espnet_ros.costmap.layers import layers_of
+from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.synthetic import Mount, StreetWorld, default_camera, drive, visible_contacts
 from espnet_ros.types import ImageSize
 
-LAYERS = layers_of(load_class_table("camvid"))
+LAYERS = layers_from_table(load_class_table("camvid"))
 NAMES = [layer.name for layer in LAYERS]
 ROAD, PAVEMENT, SIGN_SYMBOL = 3, 4, 6
 NEAR, FAR = 2.0, 12.0
@@ -95,7 +95,7 @@ class Score:
         ground = _ground(world, costmap.grid)
         visible = _visible(frame, ground, FAR)
         for class_id, name in ((ROAD, "road"), (PAVEMENT, "pavement")):
-            found = (costmap.grid.log_odds[NAMES.index(name)] >= costmap.grid.rules.known) & visible
+            found = (costmap.grid.log_odds[NAMES.index(name)] >= costmap.grid.rules.known_threshold) & visible
             true = (ground.true_class == class_id) & visible
             self.intersection[class_id] += np.count_nonzero(found & true)
             self.union[class_id] += np.count_nonzero(found | true)
@@ -105,7 +105,7 @@ class Score:
         standing = [index for index, layer in enumerate(LAYERS) if layer.kind == STANDING]
         eye = frame.odom_from_camera[:2, 3]
         away = np.hypot(ground.x - eye[0], ground.y - eye[1])
-        occupied = (costmap.grid.log_odds[standing] >= costmap.grid.rules.known).any(axis=0) & (away > NEAR)
+        occupied = (costmap.grid.log_odds[standing] >= costmap.grid.rules.known_threshold).any(axis=0) & (away > NEAR)
         self.occupied += np.count_nonzero(occupied)
         self.in_shadow += np.count_nonzero(occupied & ~ground.near_footprint & ~visible & (away < FAR))
         cells = np.stack([ground.x[occupied], ground.y[occupied]], axis=1)
@@ -164,11 +164,11 @@ def test_a_drive_of_50_m_with_turns_fuses_to_the_true_map(worlds):
         in_place = frame.odom_from_base
         costmap.update(frame.labels, None, camera, mount.base_from_camera, in_place, frame.stamp_ns)
     ground = _ground(world, costmap.grid)
-    known = (np.abs(costmap.grid.log_odds) >= costmap.grid.rules.known).any(axis=0) & ~ground.footprint
-    road = (costmap.grid.log_odds[NAMES.index("road")] >= costmap.grid.rules.known) & known
+    known = (np.abs(costmap.grid.log_odds) >= costmap.grid.rules.known_threshold).any(axis=0) & ~ground.footprint
+    road = (costmap.grid.log_odds[NAMES.index("road")] >= costmap.grid.rules.known_threshold) & known
     true = (ground.true_class == ROAD) & known
     assert np.count_nonzero(true) * 0.04 > 250
     assert np.count_nonzero(road & true) / np.count_nonzero(road | true) >= 0.9
     standing = [index for index, layer in enumerate(LAYERS) if layer.kind == STANDING]
-    occupied = (costmap.grid.log_odds[standing] >= costmap.grid.rules.known).any(axis=0)
+    occupied = (costmap.grid.log_odds[standing] >= costmap.grid.rules.known_threshold).any(axis=0)
     assert np.count_nonzero(occupied & ground.near_footprint) / np.count_nonzero(occupied) >= 0.97

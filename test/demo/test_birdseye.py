@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from espnet_ros.classes import load_class_table
-from espnet_ros.costmap.layers import layers_of
+from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.demo.birdseye import (
     UNDECIDED,
     UNSEEN,
@@ -18,7 +18,7 @@ from espnet_ros.demo.birdseye import (
 )
 
 CAMVID = load_class_table("camvid")
-LAYERS = layers_of(CAMVID)
+LAYERS = layers_from_table(CAMVID)
 NAMES = [layer.name for layer in LAYERS]
 ROAD, PAVEMENT = NAMES.index("road"), NAMES.index("pavement")
 COLORS = layer_colors(LAYERS, CAMVID)

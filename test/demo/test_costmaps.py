@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from espnet_ros.classes import load_class_table
-from espnet_ros.costmap.layers import layers_of
+from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.demo.costmaps import CostmapRecorder
 from espnet_ros.demo.street import StreetDrive, StreetTruth, Track, ids_in_table
 from espnet_ros.synthetic import Mount, SyntheticStreet, default_camera
@@ -38,7 +38,7 @@ def _origin(pose):
 def _played(drive, change=lambda cells: cells, answered=(0, 1, 2)):
     """A recorder that got the true costmaps, changed in some way."""
     recorder = CostmapRecorder(drive.track, drive.world, CAMVID)
-    layers = layers_of(CAMVID)
+    layers = layers_from_table(CAMVID)
     truth = StreetTruth(drive.world, layers, CAMVID)
     for index, frame in enumerate(drive):
         recorder.note_sent(frame.name, 100 + index)
@@ -62,7 +62,7 @@ def test_true_costmaps_have_an_iou_of_one(drive):
 
 
 def test_swapped_layers_have_an_iou_of_zero(drive):
-    names = [layer.name for layer in layers_of(CAMVID)]
+    names = [layer.name for layer in layers_from_table(CAMVID)]
     road, pavement = names.index("road"), names.index("pavement")
     swap = np.arange(256, dtype=np.uint8)
     swap[[road, pavement]] = pavement, road

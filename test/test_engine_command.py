@@ -11,7 +11,7 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import engine_key
 from espnet_ros.engines.fake import FakeEngine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import list_registry
 
 KEY = {

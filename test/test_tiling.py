@@ -12,8 +12,8 @@ import torch
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.engines.fake import FakeEngine
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError, ImageError, ParameterError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.model.loading import build_network
 from espnet_ros.segmenter import Segmenter

@@ -9,9 +9,9 @@ from typing import Callable, Dict, Iterable, List, Sequence
 from espnet_ros.benchmark.street import JudgedFrames, is_street_table
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError
 from espnet_ros.evaluation.report import evaluate, resolved_config
+from espnet_ros.loading import resolve_spec
 from espnet_ros.segmenter import Segmenter
 from espnet_ros.types import ImageSize
 

@@ -26,8 +26,8 @@ from espnet_ros.commands.options import add_command
 from espnet_ros.config import NodeConfig
 from espnet_ros.costmap.costmap import Costmap
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.segmenter import Segmenter
 from espnet_ros.types import ImageSize
 

@@ -22,10 +22,10 @@ from espnet_ros.demo.picture import write_picture
 from espnet_ros.demo.run_description import describe_run
 from espnet_ros.demo.street import StreetDrive
 from espnet_ros.demo.switcher import AlphaSwitcher
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError, NodeError, ParameterError
 from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import DEFAULT_RATE_HZ
+from espnet_ros.loading import resolve_spec
 from espnet_ros.synthetic import SyntheticStreet
 
 _EXAMPLE = "espnet_ros demo --images drive/images --weights cityscapes"

@@ -17,8 +17,8 @@ from espnet_ros.config import NodeConfig, option_names, rule_of
 from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.engines.cache import CacheUse, EngineCache, noting_uses
 from espnet_ros.engines.cache_entry import CacheEntry
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError, ParameterError, PowerError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import is_family, list_registry
 from espnet_ros.segmenter import engine_summary
 

@@ -8,10 +8,10 @@ from typing import Any, Optional, Sequence
 
 from espnet_ros.config import NodeConfig, default_of, option_names, rule_of
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import ImageFolder, VideoFile, sibling_labels
+from espnet_ros.loading import resolve_spec
 from espnet_ros.segmenter import Segmenter
 
 ENGINE_OPTIONS = option_names("engine")

@@ -16,7 +16,7 @@ _SHARED_SOURCES = (
     "model/*.py",
     "engines/*_export.py",
     "engines/agreement.py",
-    "engines/calibration.py",
+    "calibration.py",
     "engines/agreement_result.py",
 )
 _VECTOR_FLAGS = {

@@ -12,7 +12,6 @@ from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import cpu_device, engine_key
-from espnet_ros.engines.calibration import describe_images
 from espnet_ros.engines.openvino_export import MODEL_FILE, export_in_child
 from espnet_ros.engines.openvino_model import compile_variant, openvino_core
 from espnet_ros.errors import EngineError
@@ -93,7 +92,7 @@ class OpenVinoEngine:
         spec = self.spec
         key = engine_key(spec, self.backend, openvino.__version__, precision, cpu_device())
         if precision == "int8":
-            key["calibration"] = describe_images(spec.calibration)
+            key["calibration"] = spec.calibration.description
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         if precision == "int8":

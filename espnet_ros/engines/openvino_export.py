@@ -13,7 +13,6 @@ import numpy as np
 from espnet_ros.engines.agreement import judge_against_torch
 from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.engines.base import EngineSpec
-from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
 
 MODEL_FILE = "model.xml"
@@ -46,7 +45,7 @@ def export(request: ConversionRequest) -> None:
     spec = request.spec
     network = load_network(spec.checkpoint)
     graph = ChannelsLastGraph(network, spec.checkpoint, spec.input_size).eval()
-    images = calibration_images(spec, _SAMPLE) if request.precision == "int8" else []
+    images = spec.calibration.images(spec.input_size, _SAMPLE) if request.precision == "int8" else []
     if images:
         quantise(graph.network, graph, (torch.from_numpy(image[None]).float() for image in images[::2]))
     example = torch.zeros(1, *spec.input_size, 3)

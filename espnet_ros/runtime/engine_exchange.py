@@ -13,8 +13,8 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.base import Engine
 from espnet_ros.engines.priority import low_priority
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import BrokenEngineError, EngineError, describe_error
+from espnet_ros.loading import resolve_spec
 from espnet_ros.runtime.engine_builder import BuildResult, EngineBuilder
 from espnet_ros.runtime.engine_parameters import changes_engine
 from espnet_ros.runtime.engine_request import EngineRequest

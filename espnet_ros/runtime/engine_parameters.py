@@ -6,8 +6,8 @@ from typing import Any, Mapping, Tuple
 
 from espnet_ros.config import NodeConfig, names_where
 from espnet_ros.engines import EngineSpec, choose_backend
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import ParameterError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import is_family, select_checkpoint
 
 ENGINE_NAMES = names_where(lambda rule: rule.changes_engine)

@@ -9,11 +9,12 @@ from espnet_ros.benchmark.comparison import compare
 from espnet_ros.benchmark.contenders import REFERENCE, USUAL_WAYS, check_name, start_contender
 from espnet_ros.benchmark.interleaved import measure_interleaved
 from espnet_ros.benchmark.report import format_table
+from espnet_ros.calibration import StreetImages
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import EngineSpec
 from espnet_ros.engines.cache_key import cpu_flags
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError, ParameterError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.types import ImageSize
 
 SIZE = ImageSize(48, 64)
@@ -22,7 +23,9 @@ SIZE = ImageSize(48, 64)
 @pytest.fixture
 def spec(untrained_checkpoint, engine_cache):
     table = untrained_checkpoint.load_class_table()
-    return EngineSpec(untrained_checkpoint, table, SIZE, precision="fp32", cache=engine_cache)
+    return EngineSpec(
+        untrained_checkpoint, table, SIZE, precision="fp32", cache=engine_cache, calibration=StreetImages()
+    )
 
 
 def test_contenders_are_called_in_turn_and_the_first_round_does_not_count():

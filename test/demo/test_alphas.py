@@ -4,9 +4,9 @@ from espnet_ros import cli
 from espnet_ros.config import NodeConfig
 from espnet_ros.demo import alphas
 from espnet_ros.demo.alphas import build_ahead, check_alphas, default_alphas, parse_alphas
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.engines.selection import Candidate
 from espnet_ros.errors import ParameterError, WeightsError
+from espnet_ros.loading import resolve_spec
 
 CITYSCAPES, CAMVID = NodeConfig(weights="cityscapes"), NodeConfig(weights="camvid")
 SINGLE = NodeConfig(weights="espnet_alpha3_cityscapes")

@@ -7,8 +7,8 @@ import pytest
 from espnet_ros.benchmark.published import PublishedPipeline
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.segmenter import Segmenter
 
 

@@ -75,7 +75,7 @@ def package(tmp_path, monkeypatch):
         "model/espnet.py",
         "model/registry.yaml",
         "engines/onnx_export.py",
-        "engines/calibration.py",
+        "calibration.py",
         "engines/openvino_engine.py",
         "engines/cache.py",
     ):
@@ -91,7 +91,7 @@ def package(tmp_path, monkeypatch):
     [
         ("model/espnet.py", {"openvino", "tensorrt", "onnxruntime"}),
         ("engines/onnx_export.py", {"openvino", "tensorrt", "onnxruntime"}),
-        ("engines/calibration.py", {"openvino", "tensorrt", "onnxruntime"}),
+        ("calibration.py", {"openvino", "tensorrt", "onnxruntime"}),
         ("engines/openvino_engine.py", {"openvino"}),
         ("engines/cache.py", set()),
         ("model/registry.yaml", set()),

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from espnet_ros.calibration import StreetImages
 from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.errors import EngineError
 
@@ -25,7 +26,13 @@ def build(checkpoint, engine_cache):
 
     def build_one(backend, **changes):
         spec = EngineSpec(
-            checkpoint, checkpoint.load_class_table(), checkpoint.input_size, backend, "fp32", cache=engine_cache
+            checkpoint,
+            checkpoint.load_class_table(),
+            checkpoint.input_size,
+            backend,
+            "fp32",
+            cache=engine_cache,
+            calibration=StreetImages(),
         )
         engines.append(build_engine(EngineSpec(**{**spec.__dict__, **changes})))
         return engines[-1]
@@ -102,7 +109,7 @@ _SIGNALLED = """
 import os, signal, sys, threading
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 signals = []
 signal.signal(signal.SIGINT, lambda *_: signals.append("SIGINT"))
 config = NodeConfig(weights=sys.argv[1], backend="openvino", engine_cache=sys.argv[2])

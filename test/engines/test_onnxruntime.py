@@ -87,7 +87,7 @@ import sys
 import numpy as np
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 config = NodeConfig(weights=sys.argv[1], backend="onnxruntime", engine_cache=sys.argv[2])
 engine = build_engine(resolve_spec(config))
 engine.infer(np.zeros((48, 64, 3), np.uint8))

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from espnet_ros.calibration import calibration_images
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.cache_key import cpu_device
 from espnet_ros.engines.openvino_engine import _INT8_FLAGS
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError, EngineError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.synthetic import SyntheticStreet
 
 HAS_INT8 = any(flag in cpu_device().split() for flag in _INT8_FLAGS)
@@ -70,4 +71,4 @@ def test_int8_that_loses_labels_is_refused_and_auto_takes_another(untrained_chec
 
 def test_a_calibration_folder_without_images_is_named(shipped, tmp_path):
     with pytest.raises(DatasetError, match=str(tmp_path)):
-        build_engine(replace(shipped, precision="int8", calibration=str(tmp_path)))
+        build_engine(replace(shipped, precision="int8", calibration=calibration_images(str(tmp_path))))

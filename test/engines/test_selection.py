@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from espnet_ros.calibration import StreetImages
 from espnet_ros.engines import EngineSpec, build_engine, choose_backend, selection
 from espnet_ros.engines.fake import FakeEngine
 from espnet_ros.errors import EngineError
@@ -55,7 +56,13 @@ def test_a_backend_that_is_not_installed_is_refused(machine):
 @pytest.fixture
 def spec(untrained_checkpoint, engine_cache):
     checkpoint = untrained_checkpoint
-    return EngineSpec(checkpoint, checkpoint.load_class_table(), checkpoint.input_size, cache=engine_cache)
+    return EngineSpec(
+        checkpoint,
+        checkpoint.load_class_table(),
+        checkpoint.input_size,
+        cache=engine_cache,
+        calibration=StreetImages(),
+    )
 
 
 def _break(monkeypatch, **errors):
@@ -107,7 +114,7 @@ import sys
 import numpy as np
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 folders = {"weights_dir": sys.argv[1], "engine_cache": sys.argv[2]}
 config = NodeConfig(weights="cityscapes", alpha=3, backend="openvino", **folders)
 engine = build_engine(resolve_spec(config))

@@ -13,9 +13,9 @@ from sensor_msgs.msg import Image
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.evaluation.images import ImageFolder
 from espnet_ros.evaluation.metrics import ConfusionMatrix
+from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.segmenter import Segmenter
 

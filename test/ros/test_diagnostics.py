@@ -7,7 +7,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.ros.diagnostics import NodeHealth, diagnostic_array, engine_status
 from espnet_ros.runtime.engine_exchange import EngineReport, EngineState

@@ -17,7 +17,7 @@ from waiting import wait_until
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus, PowerStatus
 
 pytestmark = pytest.mark.ros

@@ -10,7 +10,7 @@ from robot import make_image
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 
 pytestmark = pytest.mark.ros
 

@@ -22,7 +22,7 @@ from waiting import wait_until
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.synthetic import StreetWorld, default_camera, drive
 from espnet_ros.types import ImageSize

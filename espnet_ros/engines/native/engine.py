@@ -13,7 +13,6 @@ from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import cpu_device, cpu_flags, engine_key
-from espnet_ros.engines.calibration import describe_images
 from espnet_ros.engines.native.export import export_in_child
 from espnet_ros.engines.native.machine_code import MachineCode
 from espnet_ros.engines.native.vectors import VectorUnit, choose_unit
@@ -87,7 +86,7 @@ class NativeEngine:
             raise EngineError(problem)
         spec = self.spec
         key = engine_key(spec, self.backend, llvmlite.__version__, precision, cpu_device())
-        key["calibration"] = describe_images(spec.calibration)
+        key["calibration"] = spec.calibration.description
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         verdict = read_agreement_result(entry)

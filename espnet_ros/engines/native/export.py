@@ -10,7 +10,6 @@ import numpy as np
 from espnet_ros.engines.agreement import judge_against_torch
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.cache_key import cpu_flags
-from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
 from espnet_ros.engines.native.vectors import choose_unit
 
@@ -43,7 +42,7 @@ def export(request: ConversionRequest) -> None:
     spec, flags = request.spec, cpu_flags()
     network, unit = load_network(spec.checkpoint), choose_unit(flags)
     assert isinstance(network, ESPNet) and unit is not None, "the engine has seen to both"
-    images = calibration_images(spec, _SAMPLE)
+    images = spec.calibration.images(spec.input_size, _SAMPLE)
     ranges = measure_ranges(network, spec.checkpoint, images[::2]) if request.precision == "int8" else {}
     element = BF16 if request.precision != "fp32" and unit.has(unit.bf16, flags) else FP32
     write_machine_code(lower(network, spec.checkpoint, spec.input_size, element, ranges), unit, request.folder)

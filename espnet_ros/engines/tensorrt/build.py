@@ -21,7 +21,6 @@ import tensorrt as trt
 from espnet_ros.engines.agreement import LIMITS, measure_agreement
 from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.engines.base import EngineSpec
-from espnet_ros.engines.calibration import calibration_images
 from espnet_ros.engines.tensorrt.build_process import PLAN_FILE, PREFIX, BuildRequest, PrecisionRefusedError
 from espnet_ros.engines.tensorrt.conversion import convert
 from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
@@ -81,8 +80,8 @@ def require_tensorrt_has(precision: str, gpu: Gpu, log_level: str) -> None:
 def choose_images(spec: EngineSpec, precision: str) -> Tuple[List[np.ndarray], List[np.ndarray]]:
     """The sample, and what int8 is calibrated with, which is empty for other precisions."""
     if precision != "int8":
-        return calibration_images(spec, SAMPLE), []
-    images = calibration_images(spec, SAMPLE + CALIBRATION)
+        return spec.calibration.images(spec.input_size, SAMPLE), []
+    images = spec.calibration.images(spec.input_size, SAMPLE + CALIBRATION)
     step = 1 + CALIBRATION // SAMPLE
     others = [image for index, image in enumerate(images) if index % step]
     return images[::step], others or images

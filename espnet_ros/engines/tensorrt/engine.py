@@ -15,7 +15,6 @@ from espnet_ros.engines.agreement_result import AgreementResult, read_agreement_
 from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import engine_key
-from espnet_ros.engines.calibration import describe_images
 from espnet_ros.engines.tensorrt.build_process import PLAN_FILE, BuildRequest, PrecisionRefusedError, build_in_child
 from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
 from espnet_ros.engines.tensorrt.device import Gpu, choose_precision, find_gpu
@@ -108,5 +107,5 @@ def _cache_key(spec: EngineSpec, precision: str, gpu: Gpu) -> Dict[str, str]:
         **engine_key(spec, "tensorrt", trt.__version__, precision, str(gpu)),
         "conversion": hashlib.sha256(sources).hexdigest(),
         "workspace": str(spec.workspace),
-        "calibration": describe_images(spec.calibration),
+        "calibration": spec.calibration.description,
     }

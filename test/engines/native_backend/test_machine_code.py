@@ -18,8 +18,8 @@ from espnet_ros.engines.native.machine_code import CODE_FILE, MachineCode, write
 from espnet_ros.engines.native.program import BF16, FP32
 from espnet_ros.engines.native.ranges import measure_ranges
 from espnet_ros.engines.native.vectors import AVX2, AVX512, choose_unit
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import EngineError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.model.espnet import ESPNet
 from espnet_ros.model.graph import SegmentationGraph
 from espnet_ros.model.loading import load_network

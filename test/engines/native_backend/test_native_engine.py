@@ -10,13 +10,14 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the code")
 
+from espnet_ros.calibration import calibration_images
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.cache_key import cpu_flags
 from espnet_ros.engines.native import engine as native
 from espnet_ros.engines.native.vectors import AVX512, choose_unit
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.errors import DatasetError, EngineError
+from espnet_ros.loading import resolve_spec
 from espnet_ros.synthetic import SyntheticStreet
 
 FLAGS = cpu_flags()
@@ -72,7 +73,7 @@ def test_int8_that_loses_labels_is_refused_and_auto_takes_another(untrained_chec
 
 def test_a_calibration_folder_without_images_is_named(shipped, tmp_path):
     with pytest.raises(DatasetError, match=str(tmp_path)):
-        build_engine(replace(shipped, precision="fp32", calibration=str(tmp_path)))
+        build_engine(replace(shipped, precision="fp32", calibration=calibration_images(str(tmp_path))))
 
 
 def test_what_the_code_is_not_written_for_is_refused_by_name(shipped, untrained_checkpoint):
@@ -111,9 +112,10 @@ def test_auto_goes_on_to_the_next_backend_with_the_reason(shipped, monkeypatch):
 _START = """
 import sys
 import numpy as np
+from espnet_ros.calibration import calibration_images
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
-from espnet_ros.engines.resolve import resolve_spec
+from espnet_ros.loading import resolve_spec
 config = NodeConfig(alpha=3, backend="native", input_height=184, input_width=240, engine_cache=sys.argv[1])
 engine = build_engine(resolve_spec(config))
 engine.infer(np.zeros((184, 240, 3), np.uint8))

@@ -17,6 +17,7 @@ import cv2
 import pytest
 from tensorrt_border import IS_REAL, STANDIN, XAVIER, Border, forget_modules
 
+from espnet_ros.calibration import calibration_images
 from espnet_ros.engines import EngineSpec
 
 
@@ -72,7 +73,7 @@ def spec(untrained_checkpoint: Any, street_images: Path, engine_cache: str) -> E
         backend="tensorrt",
         precision="fp16",
         cache=engine_cache,
-        calibration=str(street_images),
+        calibration=calibration_images(str(street_images)),
     )
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from tensorrt_border import needs_standin, read_plan, versions
 
+from espnet_ros.calibration import calibration_images
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.cache import EngineCache
-from espnet_ros.engines.resolve import resolve_spec
 from espnet_ros.engines.torch_engine import TorchEngine
+from espnet_ros.loading import resolve_spec
 
 SIZE = (48, 64)
 
@@ -144,7 +145,7 @@ def test_espnet_c_is_built_too(build, spec, color_image, tmp_path):
 
 
 def test_int8_is_calibrated_with_the_images_given_and_tried_on_others(border, build_here, shipped, street_images):
-    folder = build_here(replace(shipped, precision="int8", calibration=str(street_images)))
+    folder = build_here(replace(shipped, precision="int8", calibration=calibration_images(str(street_images))))
     from espnet_ros.engines.tensorrt.build_process import PLAN_FILE
 
     verdict = read_agreement_result(folder)
@@ -216,11 +217,12 @@ def test_a_program_without_logging_shows_a_long_build_all_the_same(border, build
 _START = """
 import sys
 import numpy as np
+from espnet_ros.calibration import calibration_images
 from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.model.checkpoint import select_checkpoint
 checkpoint = select_checkpoint(sys.argv[1], "espnet", 3)
 spec = EngineSpec(checkpoint, checkpoint.load_class_table(), checkpoint.input_size, "tensorrt", "fp16",
-                  cache=sys.argv[2], calibration=sys.argv[3])
+                  cache=sys.argv[2], calibration=calibration_images(sys.argv[3]))
 engine = build_engine(spec)
 engine.infer(np.zeros((48, 64, 3), np.uint8), with_confidence=True)
 print("torch" in sys.modules, "torch2trt" in sys.modules)
@@ -228,7 +230,7 @@ print("torch" in sys.modules, "torch2trt" in sys.modules)
 
 
 def _start(spec):
-    command = [sys.executable, "-c", _START, str(spec.checkpoint.path), spec.cache, spec.calibration]
+    command = [sys.executable, "-c", _START, str(spec.checkpoint.path), spec.cache, spec.calibration.source]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tensorrt_border import PASCAL, STANDIN, TX2, XAVIER, needs_standin
 
+from espnet_ros.calibration import calibration_images
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.cache import EngineCache
@@ -131,7 +132,7 @@ def test_weights_that_do_not_fit_are_refused_as_weights(border, fresh):
 
 def test_images_for_calibration_that_are_not_there_are_refused(build_here, fresh, tmp_path):
     with pytest.raises(DatasetError, match="image folder .*/nowhere: cannot be listed"):
-        build_here(replace(fresh, calibration=str(tmp_path / "nowhere")))
+        build_here(replace(fresh, calibration=calibration_images(str(tmp_path / "nowhere"))))
 
 
 def test_a_machine_without_a_gpu_is_refused(border, fresh):

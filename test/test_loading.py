@@ -1,6 +1,6 @@
 import pytest
 
-from espnet_ros.engines.resolve import input_size
+from espnet_ros.loading import input_size
 from espnet_ros.types import ImageSize
 
 TRAINED = ImageSize(512, 1024)

@@ -1,0 +1,97 @@
+"""Images that engines are calibrated with and compared with torch on: a folder, a bag, or the synthetic street."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Iterator, List
+
+import cv2
+import numpy as np
+
+from espnet_ros.engines.base import CalibrationImages
+from espnet_ros.evaluation.images import ImageFolder
+from espnet_ros.evaluation.sources import is_bag, open_bag
+from espnet_ros.types import ImageSize
+
+_FRAMES_PER_STREET = 12
+_FRAME_SPACING = 5.0  # m
+_FIRST_SEED = 1000
+
+
+def calibration_images(source: str) -> CalibrationImages:
+    """Return the calibration images of a source. Reads and renders nothing yet.
+
+    Args:
+        source: folder of images, or bag; "" for the synthetic street.
+    """
+    return RecordedImages(source) if source else StreetImages()
+
+
+@dataclass(frozen=True)
+class StreetImages:
+    """Frames of the synthetic street: every 5 m of several streets, so that they differ."""
+
+    @property
+    def description(self) -> str:
+        """See ``CalibrationImages``."""
+        return "synthetic street"
+
+    def images(self, size: ImageSize, count: int) -> List[np.ndarray]:
+        """See ``CalibrationImages``. Always returns ``count`` images."""
+        return list(islice(_render_streets(size, count), count))
+
+
+@dataclass(frozen=True)
+class RecordedImages:
+    """Images of a folder or bag, spread evenly over it and resized. A bag is read up to the last image used.
+
+    Attributes:
+        source: path of the folder or bag; ``~`` is expanded.
+    """
+
+    source: str
+
+    @property
+    def description(self) -> str:
+        """See ``CalibrationImages``. Changes with the names, sizes and modification times of the source's files.
+
+        The images themselves are not read, because that would slow every start down.
+        """
+        path = self._path
+        files: List[str] = []
+        with suppress(OSError):  # a missing source is reported when its images are read
+            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                status = file.stat()
+                files.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
+        return f"{path} {hashlib.sha256(' '.join(files).encode()).hexdigest()[:16]}"
+
+    def images(self, size: ImageSize, count: int) -> List[np.ndarray]:
+        """See ``CalibrationImages``. A source with fewer images than ``count`` returns all of them."""
+        source = open_bag(self._path) if is_bag(self._path) else ImageFolder(self._path)
+        step = max(1, len(source) // count)
+        return [_fit(frame.image, size) for frame in islice(source, 0, step * count, step)]
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.source).expanduser()
+
+
+def _fit(image: np.ndarray, size: ImageSize) -> np.ndarray:
+    if image.shape[:2] != tuple(size):
+        image = cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(image)
+
+
+def _render_streets(size: ImageSize, count: int) -> Iterator[np.ndarray]:
+    from espnet_ros.synthetic import SyntheticStreet, default_camera
+
+    for index in range(-(-count // _FRAMES_PER_STREET)):
+        street = SyntheticStreet(
+            _FIRST_SEED + index, _FRAMES_PER_STREET, rate=1.0, speed=_FRAME_SPACING, camera=default_camera(size)
+        )
+        for frame in street:
+            yield np.ascontiguousarray(frame.image)

@@ -1,0 +1,50 @@
+"""Opens recorded images by their path, whatever holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Union
+
+from espnet_ros.errors import DatasetError
+from espnet_ros.evaluation.frames import FrameSource
+from espnet_ros.evaluation.images import ImageFolder, VideoFile, sibling_labels
+
+_BAG_SUFFIXES = (".bag", ".mcap", ".db3")
+_BAG_MANIFEST = "metadata.yaml"
+
+
+def open_frames(path: Union[str, Path], labels: Union[str, Path, None] = None) -> FrameSource:
+    """Open a folder of images, a bag or a video file.
+
+    Args:
+        path: folder of images, in the order of their names; rosbag2 folder or ROS 1 ``.bag`` file with one topic of
+            images; or a video file. ``~`` is expanded.
+        labels: folder of label images with the same stems as the images: 8-bit class ids, 255 unlabelled. None uses
+            the folder ``labels`` next to the folder of images, if it exists. A bag's labels are in its topic
+            ``.../label_image``; a video has none.
+
+    Raises:
+        DatasetError: the source cannot be read, or labels were given for a source other than a folder of images.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir() and not is_bag(path):
+        return ImageFolder(path, sibling_labels(path) if labels is None else Path(labels))
+    if labels is not None:
+        raise DatasetError(f"labels {labels}: only a folder of images takes a folder of labels, and {path} is none")
+    return open_bag(path) if is_bag(path) else VideoFile(path)
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether a path is a bag, by its suffix or its manifest."""
+    return path.suffix in _BAG_SUFFIXES or (path / _BAG_MANIFEST).is_file()
+
+
+def open_bag(path: Path) -> FrameSource:
+    """Open a bag with one topic of images. Imports rosbags, which takes long.
+
+    Raises:
+        DatasetError: the bag cannot be read, or has more than one topic of images.
+    """
+    from espnet_ros.evaluation.bag import BagFrames
+
+    return BagFrames(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from espnet_ros.errors import CameraError
 from espnet_ros.types import ImageSize
 
 _COEFFICIENT_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_USUAL_COEFFICIENTS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
 _UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
 _MAX_REPROJECTION_ERROR = 0.5  # pixel
 
@@ -165,6 +166,23 @@ def camera_from_info(
         coefficients if any(coefficients) else (),
     )
     return cut.resized(ImageSize(height // bin_y, width // bin_x))
+
+
+def camera_info_fields(camera: CameraModel) -> Dict[str, Any]:
+    """Return the fields of a sensor_msgs/CameraInfo that describe an image without cropping, binning or rectification.
+
+    It is the inverse of ``camera_from_info``. ``k``, ``r`` and ``p`` are flat float64 arrays, ``d`` is a list of floats
+    (zeros for a camera without distortion).
+    """
+    return {
+        "height": camera.size.height,
+        "width": camera.size.width,
+        "distortion_model": camera.distortion_model,
+        "d": list(camera.distortion) or [0.0] * _USUAL_COEFFICIENTS[camera.distortion_model],
+        "k": camera.matrix.reshape(-1),
+        "r": np.eye(3).reshape(-1),
+        "p": np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1),
+    }
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from typing import Deque, List, NamedTuple, Sequence
+from typing import Deque, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -42,6 +42,26 @@ def pose_matrix(position: Sequence[float], quaternion: Sequence[float]) -> np.nd
     )
     pose[:3, 3] = position
     return pose
+
+
+def quaternion_of(rotation: np.ndarray) -> Tuple[float, float, float, float]:
+    """Return (x, y, z, w) of a (3, 3) rotation matrix, with w >= 0.
+
+    It is the eigenvector of the largest eigenvalue of Bar-Itzhack's matrix ("New method for extracting the quaternion
+    from a rotation matrix", 2000), which is accurate at every angle.
+    """
+    r = rotation
+    matrix = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
+            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
+            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
+        ]
+    )
+    x, y, z, w = np.linalg.eigh(matrix / 3)[1][:, -1].tolist()
+    sign = -1.0 if w < 0 else 1.0
+    return sign * x, sign * y, sign * z, sign * w
 
 
 def mount_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:

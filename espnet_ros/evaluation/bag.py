@@ -13,7 +13,7 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from espnet_ros.costmap.camera import CameraModel
+from espnet_ros.costmap.camera import CameraModel, camera_info_fields
 from espnet_ros.errors import DatasetError, ImageError
 from espnet_ros.evaluation.frames import Frame, check_labels
 from espnet_ros.image_encoding import decode, decode_ids
@@ -30,7 +30,6 @@ _RAW, _COMPRESSED, _CAMERA_INFO = (f"sensor_msgs/msg/{name}" for name in ("Image
 FRAME_TOPICS = {IMAGE_TOPIC: _RAW, LABEL_TOPIC: _RAW, CAMERA_INFO_TOPIC: _CAMERA_INFO}
 """Types of the topics that hold frames."""
 
-_NO_DISTORTION = {"plumb_bob": (0.0,) * 5, "rational_polynomial": (0.0,) * 8, "equidistant": (0.0,) * 4}
 _FOREVER = QosTime(9223372036, 854775807)  # how ROS writes "infinite"
 _LATCHED = Qos(
     QosHistory.KEEP_LAST,
@@ -240,17 +239,11 @@ def _image(pixels: np.ndarray, encoding: str, header: Any) -> Any:
 
 
 def _camera_info(camera: CameraModel, header: Any) -> Any:
-    types = STORE.types
+    types, fields = STORE.types, camera_info_fields(camera)
     region = types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return types[_CAMERA_INFO](
         header=header,
-        height=camera.size.height,
-        width=camera.size.width,
-        distortion_model=camera.distortion_model,
-        d=np.array(camera.distortion or _NO_DISTORTION[camera.distortion_model], np.float64),
-        k=camera.matrix.reshape(-1),
-        r=np.eye(3).reshape(-1),
-        p=np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1),
+        **{**fields, "d": np.array(fields["d"], np.float64)},
         binning_x=0,
         binning_y=0,
         roi=region,

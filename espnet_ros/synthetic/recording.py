@@ -1,4 +1,4 @@
-"""Drives on disk: as a rosbag2 with everything a robot would publish, or as folders of images and labels."""
+"""Save synthetic drives: as a rosbag2 with the topics of a robot, or as folders of images and labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Iterable, Iterator
 import cv2
 import numpy as np
 
+from espnet_ros.costmap.pose import quaternion_of
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.bag import (
     FRAME_ID,
@@ -36,13 +37,13 @@ _TOPICS = {
 def record_drive(frames: Iterable[StreetFrame], mount: Mount, path: Path, storage: str = "mcap") -> int:
     """Write a drive as a rosbag2.
 
-    Images, labels and camera_info are those of ``create_bag``; with them go nav_msgs/Odometry on /odom, the same pose
-    on /tf (odom to base_link), and the camera's mount on /tf_static (base_link to the optical frame).
+    The bag has the images, labels and camera_info of ``create_bag``, nav_msgs/Odometry on /odom, the same pose on /tf
+    (odom to base_link), and the camera's mount on /tf_static (base_link to the optical frame).
 
     Args:
         frames: of one drive, in order.
-        mount: of the camera that took them.
-        path: folder to make; it must not exist.
+        mount: pose of the camera on the robot.
+        path: folder to create; it must not exist.
         storage: ``mcap`` or ``sqlite3``.
 
     Returns:
@@ -75,8 +76,8 @@ def save_folders(frames: Iterable[StreetFrame], folder: Path, prefix: str = "") 
 
     Args:
         frames: of one drive.
-        folder: made where it is missing; files of the same names are replaced.
-        prefix: of the names, so that several drives fit in one folder.
+        folder: created if missing; files of the same names are replaced.
+        prefix: prepended to the file names, for several drives in one folder.
 
     Returns:
         Number of frames written.
@@ -132,16 +133,5 @@ def _odometry(frame: StreetFrame) -> Any:
 
 
 def _quaternion(rotation: np.ndarray) -> Any:
-    """A geometry_msgs/Quaternion: the eigenvector of Bar-Itzhack's matrix ("New method...", 2000), w not negative."""
-    r = rotation
-    bar = np.array(
-        [
-            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
-            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
-            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
-            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
-        ]
-    )
-    x, y, z, w = np.linalg.eigh(bar / 3)[1][:, -1].tolist()
-    sign = -1.0 if w < 0 else 1.0
-    return STORE.types["geometry_msgs/msg/Quaternion"](x=sign * x, y=sign * y, z=sign * z, w=sign * w)
+    x, y, z, w = quaternion_of(rotation)
+    return STORE.types["geometry_msgs/msg/Quaternion"](x=x, y=y, z=z, w=w)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from espnet_ros.costmap.camera import CameraModel, camera_from_info
+from espnet_ros.costmap.camera import CameraModel, camera_from_info, camera_info_fields
 from espnet_ros.errors import CameraError
 from espnet_ros.types import ImageSize
 
@@ -90,3 +90,18 @@ def test_what_no_camera_can_be_is_refused(changes, reason):
     fields = {"size": (48, 64), "k": K, "d": [], "distortion_model": "plumb_bob", **changes}
     with pytest.raises(CameraError, match=reason):
         camera_from_info(**fields)
+
+
+@pytest.mark.parametrize("camera", [PLAIN, *DISTORTED])
+def test_a_camera_survives_the_fields_of_its_camera_info(camera):
+    fields = camera_info_fields(camera)
+    size = fields["height"], fields["width"]
+    assert camera_from_info(size, fields["k"], fields["d"], fields["distortion_model"]) == camera
+
+
+def test_a_camera_without_distortion_has_zeros_in_its_camera_info():
+    fields = camera_info_fields(PLAIN)
+    assert fields["d"] == [0.0] * 5
+    assert fields["k"].tolist() == K
+    assert fields["r"].tolist() == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert fields["p"].tolist() == [60.0, 0, 31.5, 0, 0, 50.0, 23.5, 0, 0, 0, 1, 0]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from espnet_ros.costmap.pose import NANOSECONDS, OdometryBuffer, mount_matrix, pose_matrix
+from espnet_ros.costmap.pose import NANOSECONDS, OdometryBuffer, mount_matrix, pose_matrix, quaternion_of
 from espnet_ros.errors import PoseError
 
 STRAIGHT = (0.0, 0.0, 0.0, 1.0)
@@ -107,3 +107,16 @@ def test_only_the_last_seconds_are_kept(buffer):
     buffer.add(_stamp(25.0), (0.3, 0.1, 0.0), STRAIGHT)
     with pytest.raises(PoseError, match="must reach back"):
         buffer.at(_stamp(10.05))
+
+
+@pytest.mark.parametrize("yaw", [0.0, 1e-9, 1e-6, 0.7, -2.5, math.pi, -math.pi + 1e-6])
+def test_a_quaternion_gives_its_rotation_back_at_every_angle(yaw):
+    rotation = mount_matrix(0, 0, 0, 0.1, -0.2, yaw)[:3, :3]
+    quaternion = quaternion_of(rotation)
+    assert quaternion[3] >= 0
+    np.testing.assert_allclose(pose_matrix((0, 0, 0), quaternion)[:3, :3], rotation, atol=1e-14)
+
+
+def test_a_quarter_turn_to_the_left_is_this_quaternion():
+    rotation = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    assert quaternion_of(rotation) == pytest.approx((0, 0, 0.5**0.5, 0.5**0.5), abs=1e-15)

@@ -1,4 +1,6 @@
-"""What the player says about the camera is what the node reads."""
+"""The node reads the camera and pose that the player publishes."""
+
+import math
 
 import cv2
 import numpy as np
@@ -19,7 +21,16 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.mark.parametrize(
-    "turn", [(0.0, 0.0, 0.0), (0.0, 0.0, 1.2), (0.0, 0.0, -3.1), (0.4, -0.2, 2.0), (0.0, 0.0, 1e-9)]
+    "turn",
+    [
+        (0.0, 0.0, 0.0),
+        (0.0, 0.0, math.pi),
+        (0.0, 0.0, 1e-6),
+        (0.0, 0.0, 1.2),
+        (0.0, 0.0, -3.1),
+        (0.4, -0.2, 2.0),
+        (0.0, 0.0, 1e-9),
+    ],
 )
 def test_poses_survive_the_message(turn):
     pose = np.eye(4)
@@ -30,7 +41,7 @@ def test_poses_survive_the_message(turn):
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (3, 4)
     place, rotation = message.pose.pose.position, message.pose.pose.orientation
     read = pose_matrix((place.x, place.y, place.z), (rotation.x, rotation.y, rotation.z, rotation.w))
-    assert np.allclose(read, pose, atol=1e-9)
+    assert np.allclose(read, pose, atol=1e-12)
 
 
 def test_a_quarter_turn_to_the_left_is_this_quaternion():

@@ -1,23 +1,25 @@
-"""The optimizer, its learning rate over time, and the average of the weights."""
+"""The optimizer, its learning rate schedule, and the averaged weights."""
 
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Mapping
+from typing import List, Tuple, Union
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from espnet_ros.training.config import Stage
 from espnet_ros.training.muon import Muon
 
+_Tensors = Union[Tuple[Tensor, ...], List[Tensor]]
 _MOMENTUM = 0.9
 _POLY_POWER = 0.9
 _EMA_WARMUP = 10.0
 
 
 def build_optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:
-    """The stage's optimizer. Convolutions decay; scales, shifts and PReLU slopes, all vectors, do not."""
+    """Return the stage's optimizer. Weight decay applies to convolutions, not to scales, shifts and PReLU slopes."""
     decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
     free = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": stage.weight_decay}, {"params": free, "weight_decay": 0.0}]
@@ -30,7 +32,16 @@ def build_optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:
 
 
 def learning_rate(stage: Stage, step: int, total_steps: int) -> float:
-    """Learning rate of a step, 0 <= step < total_steps: a linear rise, then the schedule's fall towards 0."""
+    """Return the learning rate of a step: a linear warm-up, then the schedule's decay to 0.
+
+    A closed form, because torch's schedulers multiply from step to step, so rounding errors pile up and change the
+    weights of a run, and because a function of the step alone has no state that a snapshot would have to keep.
+
+    Args:
+        stage: warm-up, schedule and highest learning rate.
+        step: 0 <= step < total_steps.
+        total_steps: length of the stage.
+    """
     warmup = min(stage.warmup_steps, total_steps)
     if step < warmup:
         return stage.learning_rate * (step + 1) / warmup
@@ -42,38 +53,24 @@ def learning_rate(stage: Stage, step: int, total_steps: int) -> float:
     return stage.learning_rate
 
 
-class AveragedWeights:
-    """Exponential moving average of a network's state; what does not average, as counters, is copied.
+def average_weights(network: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a network's parameters and buffers. Integer buffers are copied.
+
+    The decay of update ``n`` (from 1) is at most ``n / (n + 9)``: the network starts at random, so early weights count
+    less. Set ``n_averaged`` to the number of the update before each ``update_parameters``.
 
     Args:
-        network: whose state it starts from.
-        decay: at most this much of the average is kept each step; 0 follows the network.
+        network: the average starts as a copy of it.
+        decay: share of the average that an update keeps at most, 0..1; 0 follows the network.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self._decay = decay
-        self._live = network.state_dict()
-        self._average = {name: value.detach().clone() for name, value in self._live.items()}
+    def update(averaged: _Tensors, current: _Tensors, _number: Union[Tensor, int]) -> None:
+        if averaged[0].is_floating_point():
+            count = int(model.n_averaged)  # _number is the same on the GPU, and reading it would wait for the GPU
+            kept = min(decay, count / (count - 1 + _EMA_WARMUP))
+            torch._foreach_lerp_(averaged, current, 1.0 - kept)  # one kernel launch instead of hundreds
+        else:
+            torch._foreach_copy_(averaged, current)
 
-    @property
-    def state(self) -> Dict[str, Tensor]:
-        """The averaged state by name; its tensors change with every update."""
-        return self._average
-
-    def update(self, step: int) -> None:
-        """Take the network's state of ``step`` in. Early on it keeps less, as its start was random."""
-        decay = min(self._decay, (1.0 + step) / (_EMA_WARMUP + step))
-        averaged: List[Tensor] = []
-        live: List[Tensor] = []
-        for name, value in self._live.items():
-            if value.is_floating_point():
-                averaged.append(self._average[name])
-                live.append(value.detach())
-            else:
-                self._average[name].copy_(value)
-        torch._foreach_lerp_(averaged, live, 1.0 - decay)  # one launch on a GPU instead of hundreds
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a saved average."""
-        for name, value in state.items():
-            self._average[name].copy_(value)
+    model = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    return model

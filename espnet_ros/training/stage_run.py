@@ -16,7 +16,7 @@ from espnet_ros.training.compute import Compute, guard_convolutions
 from espnet_ros.training.config import Stage, TrainingConfig
 from espnet_ros.training.images import LabelledImages
 from espnet_ros.training.losses import SegmentationLoss
-from espnet_ros.training.optimisation import AveragedWeights, build_optimizer, learning_rate
+from espnet_ros.training.optimisation import average_weights, build_optimizer, learning_rate
 from espnet_ros.training.validation import Normalisation
 
 
@@ -77,7 +77,7 @@ class StageRun:
         self._config, self._stage, self._compute = config, stage, compute
         self.network = network.to(compute.device, memory_format=compute.memory_format).train()  # type: ignore[call-overload]
         guard_convolutions(self.network, compute)
-        self.average = AveragedWeights(self.network, config.ema_decay)
+        self._average = average_weights(self.network, config.ema_decay)
         self.step = 0
         self.total_steps = total_steps
         self._skipped = 0
@@ -99,6 +99,12 @@ class StageRun:
         """Whether the last step was made."""
         return self.step >= self.total_steps
 
+    @property
+    def averaged_state(self) -> Dict[str, Tensor]:
+        """State of the averaged network by name; its tensors change with every step."""
+        state: Dict[str, Tensor] = self._average.module.state_dict()
+        return state
+
     def advance(self) -> StepOutcome:
         """Make one step.
 
@@ -116,7 +122,8 @@ class StageRun:
             self._skipped = 0
             self._scaler.step(self._optimizer)
             self._scaler.update()
-            self.average.update(self.step)
+            self._average.n_averaged.fill_(self.step + 1)  # skipped steps count, too
+            self._average.update_parameters(self.network)
         else:
             self._skip(loss, norm, before)
         outcome = StepOutcome(self.step, rate, loss, norm)
@@ -129,7 +136,7 @@ class StageRun:
             "step": self.step,
             "skipped": self._skipped,
             "network": self.network.state_dict(),
-            "average": self.average.state,
+            "average": self.averaged_state,
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
@@ -138,7 +145,7 @@ class StageRun:
         """Go on from a saved state."""
         self.step, self._skipped = state["step"], state["skipped"]
         self.network.load_state_dict(state["network"])
-        self.average.load(state["average"])
+        self._average.module.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 

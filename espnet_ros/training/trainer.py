@@ -24,8 +24,8 @@ from espnet_ros.training.augmentation import Augmenter
 from espnet_ros.training.compute import Compute, choose_compute, prepare
 from espnet_ros.training.config import TrainingConfig
 from espnet_ros.training.config_file import as_document
-from espnet_ros.training.curves import History, mean
 from espnet_ros.training.files import SNAPSHOT, WEIGHTS, load_snapshot, save_snapshot, save_weights, write_atomically
+from espnet_ros.training.curves import History, mean
 from espnet_ros.training.images import load_images
 from espnet_ros.training.interruption import Interruption
 from espnet_ros.training.losses import SegmentationLoss
@@ -207,7 +207,7 @@ class Trainer:
         epoch = -(-run.step // epoch_steps)
         scores: Dict[str, Any] = {}
         if epoch % self._config.validate_every == 0 or run.is_done:
-            scores = self.measure(index, run.average.state)
+            scores = self.measure(index, run.averaged_state)
             self._keep_best(index, run, epoch, scores)
         self._history.epochs.append(
             {
@@ -246,7 +246,7 @@ class Trainer:
         first = next(iter(scores.values()))["mean_iou"] if scores else None
         is_better = self._best is None or first is None or first > (self._best.mean_iou or -1.0)
         if is_better:
-            self._best = Best(first, epoch, _on_cpu(run.average.state), scores)
+            self._best = Best(first, epoch, _on_cpu(run.averaged_state), scores)
             self._export(index, self._best)
 
     def _export(self, index: int, best: Best) -> None:

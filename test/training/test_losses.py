@@ -6,7 +6,7 @@ import torch
 from espnet_ros.classes import load_class_table
 from espnet_ros.training.config import Loss, Stage
 from espnet_ros.training.losses import SegmentationLoss, cross_entropy, eighth, lovasz_softmax
-from espnet_ros.training.optimisation import AveragedWeights, build_optimizer, learning_rate
+from espnet_ros.training.optimisation import build_optimizer, learning_rate
 from espnet_ros.training.order import draw_order
 from espnet_ros.training.statistics import class_weights
 from espnet_ros.types import UNLABELLED
@@ -117,19 +117,6 @@ def test_only_convolutions_decay():
     decayed, free = build_optimizer(network, Stage(steps=1, weight_decay=0.1)).param_groups
     assert (len(decayed["params"]), decayed["weight_decay"]) == (1, 0.1)
     assert (len(free["params"]), free["weight_decay"]) == (3, 0.0)
-
-
-def test_the_average_follows_fast_at_first_and_copies_counters():
-    network = torch.nn.BatchNorm2d(1)
-    average = AveragedWeights(network, 0.9)
-    with torch.no_grad():
-        network.weight.fill_(3.0)
-        network.num_batches_tracked.fill_(7)
-    average.update(0)  # keeps 1/10 of 1.0
-    assert average.state["weight"].item() == pytest.approx(0.1 + 0.9 * 3.0)
-    assert average.state["num_batches_tracked"] == 7
-    average.update(1000)  # keeps 0.9
-    assert average.state["weight"].item() == pytest.approx(0.9 * 2.8 + 0.1 * 3.0)
 
 
 def test_every_image_of_a_source_comes_before_one_comes_again():

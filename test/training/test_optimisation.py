@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from espnet_ros.training.config import Stage  # noqa: E402
 from espnet_ros.training.muon import Muon, orthogonalise  # noqa: E402
-from espnet_ros.training.optimisation import AveragedWeights, build_optimizer, learning_rate  # noqa: E402
+from espnet_ros.training.optimisation import average_weights, build_optimizer, learning_rate  # noqa: E402
 
 
 def _parameters(*shapes):
@@ -133,16 +133,84 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_zero():
     assert rates[109] == pytest.approx(0.2 * (1 + math.cos(math.pi * 0.99)))
 
 
-def test_the_average_follows_at_once_at_first_and_slowly_later():
-    network = torch.nn.Linear(1, 1, bias=False)
+def _closed_form(stage, step, total):
+    """The schedules as written down, with the operations in this order: the weights of a run depend on every bit."""
+    warmup = min(stage.warmup_steps, total)
+    if step < warmup:
+        return stage.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / (total - warmup)
+    fall = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "poly": (1 - progress) ** 0.9, "constant": 1.0}
+    return stage.learning_rate * fall[stage.schedule]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "poly", "constant"])
+@pytest.mark.parametrize("warmup", [0, 7, 50])
+def test_every_learning_rate_is_that_of_the_closed_form(schedule, warmup):
+    stage = Stage(steps=50, warmup_steps=warmup, learning_rate=3e-3, schedule=schedule)
+    rates = [learning_rate(stage, step, 50) for step in range(50)]
+    assert rates == [_closed_form(stage, step, 50) for step in range(50)]
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(0, 60), (8, 60)])
+def test_the_cosine_is_that_of_torchs_own_scheduler(warmup, total):
+    stage = Stage(steps=total, warmup_steps=warmup, learning_rate=0.01, schedule="cosine")
+    optimizer = torch.optim.SGD(_parameters((2,)), lr=0.01)
+    schedulers = torch.optim.lr_scheduler
+    theirs = schedulers.CosineAnnealingLR(optimizer, total - warmup)
+    if warmup:
+        rise = schedulers.LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1)
+        theirs = schedulers.SequentialLR(optimizer, [rise, theirs], [warmup])
+    for step in range(total):
+        assert learning_rate(stage, step, total) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6, abs=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+def _network(value):
+    network = torch.nn.BatchNorm1d(1)
+    _set(network, value)
+    return network
+
+
+def _set(network, value):
+    """Give the weight, the running mean and the counter of batches one value."""
     with torch.no_grad():
-        network.weight.fill_(0.0)
-    average = AveragedWeights(network, 0.9)
-    with torch.no_grad():
-        network.weight.fill_(1.0)
-    average.update(0)
-    assert average.state["weight"].item() == pytest.approx(0.9)  # decay (1 + 0) / (10 + 0)
-    with torch.no_grad():
-        network.weight.fill_(2.0)
-    average.update(1000)
-    assert average.state["weight"].item() == pytest.approx(0.9 * 0.9 + 2.0 * 0.1)
+        network.weight.fill_(value)
+        network.running_mean.fill_(value)
+        network.num_batches_tracked.fill_(int(value))
+
+
+def _update(average, network, step):
+    average.n_averaged.fill_(step + 1)
+    average.update_parameters(network)
+    return average.module.state_dict()
+
+
+def test_the_average_follows_fast_at_first_and_slowly_later():
+    network = _network(1.0)
+    average = average_weights(network, 0.9)
+    _set(network, 3.0)
+    state = _update(average, network, 0)  # keeps 1/10 of 1.0
+    assert state["weight"].item() == pytest.approx(0.1 * 1.0 + 0.9 * 3.0)
+    assert state["running_mean"].item() == pytest.approx(2.8)
+    _set(network, 7.0)
+    state = _update(average, network, 1000)  # keeps 0.9
+    assert state["weight"].item() == pytest.approx(0.9 * 2.8 + 0.1 * 7.0)
+    assert state["num_batches_tracked"].item() == 7  # copied
+
+
+def test_averages_have_the_bits_of_one_interpolation_per_tensor():
+    torch.manual_seed(4)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.PReLU(4))
+    average = average_weights(network, 0.8)
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    for step in range(12):
+        network(torch.randn(2, 3, 5, 5))
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        decay = min(0.8, (1.0 + step) / (10.0 + step))
+        for name, value in network.state_dict().items():
+            expected[name] = expected[name].lerp(value, 1 - decay) if value.is_floating_point() else value.clone()
+        state = _update(average, network, step)
+        assert all(torch.equal(state[name], value) for name, value in expected.items())

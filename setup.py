@@ -11,7 +11,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.8",
     packages=find_packages(include=["espnet_ros", "espnet_ros.*"]),
-    package_data={"espnet_ros": ["model/*.yaml", "demo/*.html", "py.typed"]},
+    package_data={"espnet_ros": ["model/*.yaml", "reporting/*.html", "py.typed"]},
     data_files=[
         ("share/espnet_ros", ["package.xml"]),
         ("share/espnet_ros/config", [str(path) for path in Path("config").glob("*")]),

@@ -10,8 +10,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from espnet_ros.benchmark.interleaved import Timing
-from espnet_ros.benchmark.machine import describe_environment
 from espnet_ros.image_encoding import ColorImage
+from espnet_ros.reporting.machine import describe_environment
+from espnet_ros.reporting.tables import markdown_table
 from espnet_ros.segmenter import Segmenter, engine_summary
 from espnet_ros.types import ImageSize
 
@@ -103,16 +104,17 @@ def _answer(segmenter: Segmenter, message: Any, steps: NodeSteps) -> Tuple[float
 
 
 def format_frames(timings: Sequence[FrameTiming]) -> str:
-    """One row a camera as a Markdown table: median milliseconds, and their share of the frame."""
+    """Return a Markdown table: for each camera, the median milliseconds of each stage and its share of the frame."""
     stages = [stage for stage in STAGES if stage in timings[0].stages]
-    lines = [
-        f"| camera | {' | '.join(stages)} | whole frame |",
-        "|---|" + "---:|" * (len(stages) + 1),
+    rows = [
+        [
+            str(timing.camera),
+            *(f"{timing.stages[stage].median * 1e3:.2f} ({timing.share(stage):.0%})" for stage in stages),
+            f"{timing.total * 1e3:.2f}",
+        ]
+        for timing in timings
     ]
-    for timing in timings:
-        cells = [f"{timing.stages[stage].median * 1e3:.2f} ({timing.share(stage):.0%})" for stage in stages]
-        lines.append(f"| {timing.camera} | {' | '.join(cells)} | {timing.total * 1e3:.2f} |")
-    return "\n".join(lines)
+    return "\n".join(markdown_table(["camera", *stages, "whole frame"], rows, "l" + "r" * (len(stages) + 1)))
 
 
 def frames_as_document(timings: Sequence[FrameTiming], segmenter: Segmenter, encoding: str) -> Dict[str, Any]:

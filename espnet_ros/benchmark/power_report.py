@@ -8,6 +8,7 @@ import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
+from espnet_ros.reporting.tables import markdown_table
 
 UNKNOWN = "-"
 _THROTTLED = "*"
@@ -86,9 +87,8 @@ def as_document(sweep: PowerSweep, circumstances: Mapping[str, Any]) -> Dict[str
 
 def format_table(sweep: PowerSweep) -> str:
     """One row a point as a Markdown table; below it what its signs mean, and what was left out."""
-    lines = [f"| {' | '.join(_COLUMNS)} |", "|---|---:|---|---|" + "---:|" * (len(_COLUMNS) - 4)]
     rows = [_format_row(point) for point in sweep.points]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines = markdown_table(_COLUMNS, rows, "lrll" + "r" * (len(_COLUMNS) - 4))
     if any(UNKNOWN in row[1:] for row in rows):
         lines += ["", f"`{UNKNOWN}`: not known."]
     if any(point.run.draw.throttled for point in sweep.points):

@@ -15,10 +15,8 @@ from espnet_ros.benchmark.comparison import Comparison, compare
 from espnet_ros.benchmark.contenders import OUR_ENGINES, USUAL_WAYS, check_name
 from espnet_ros.benchmark.costmap import LABEL_SIZE, measure_costmap
 from espnet_ros.benchmark.frame import format_frames, frames_as_document, measure_frames
-from espnet_ros.benchmark.machine import describe_environment
 from espnet_ros.benchmark.node_steps import ENCODINGS, camera_message, node_steps
-from espnet_ros.benchmark.plot import comparison_plot
-from espnet_ros.benchmark.report import as_document, format_table
+from espnet_ros.benchmark.report import as_document, comparison_chart, format_table
 from espnet_ros.benchmark.street import street_images
 from espnet_ros.commands import benchmark_power
 from espnet_ros.commands.benchmark_options import image_size, whole_positive, write_json, write_text
@@ -28,6 +26,8 @@ from espnet_ros.costmap.costmap import Costmap
 from espnet_ros.engines import build_engine
 from espnet_ros.errors import DatasetError
 from espnet_ros.loading import resolve_spec
+from espnet_ros.reporting.machine import describe_environment
+from espnet_ros.reporting.tables import markdown_table
 from espnet_ros.segmenter import Segmenter
 from espnet_ros.types import ImageSize
 
@@ -128,7 +128,7 @@ def _time_engines(args: argparse.Namespace) -> None:
             if args.json is not None:
                 write_json(args.json, as_document(comparisons, args.weights, args.rounds, source))
             if args.plot is not None:
-                write_text(args.plot, comparison_plot(comparisons))
+                write_text(args.plot, comparison_chart(comparisons))
     _print_machine(f"image to labels at the network's size, medians of {args.rounds} interleaved calls")
     print(format_table(comparisons))
 
@@ -185,9 +185,8 @@ def _time_costmap(args: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     timings = measure_costmap(_build_all_messages, args.rounds)
     print(f"labels {LABEL_SIZE} to 8 layers of 200x200 cells as messages, {platform.machine()}, one thread\n")
-    print("| camera | median ms | best ms |\n|---|---:|---:|")
-    for name, timing in timings.items():
-        print(f"| {name} | {timing.median * 1e3:.2f} | {timing.best * 1e3:.2f} |")
+    rows = [[name, f"{timing.median * 1e3:.2f}", f"{timing.best * 1e3:.2f}"] for name, timing in timings.items()]
+    print("\n".join(markdown_table(["camera", "median ms", "best ms"], rows, "lrr")))
 
 
 def _build_all_messages(costmap: Costmap, stamp: int) -> List[Any]:

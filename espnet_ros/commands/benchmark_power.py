@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 from tqdm import tqdm
 
-from espnet_ros.benchmark.machine import describe_environment
+from espnet_ros.benchmark.power_charts import accuracy_energy_chart, speed_power_chart
 from espnet_ros.benchmark.power_networks import prepare_networks
-from espnet_ros.benchmark.power_plot import accuracy_energy_plot, speed_power_plot
 from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table
 from espnet_ros.benchmark.power_sweep import PowerSweep, SweepSettings, sweep_board
 from espnet_ros.benchmark.street import FIRST_JUDGED_SEED
@@ -30,11 +29,12 @@ from espnet_ros.commands.benchmark_options import (
 )
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.errors import PowerError
+from espnet_ros.reporting.machine import describe_environment
 from espnet_ros.telemetry.sampler import Telemetry, TelemetrySampler, usual_sources
 from espnet_ros.types import ImageSize
 
 _ALPHAS = (3, 5, 8)
-_SPEED_PLOT, _ACCURACY_PLOT = "speed_power.svg", "accuracy_energy.svg"
+_SPEED_CHART, _ACCURACY_CHART = "speed_power.svg", "accuracy_energy.svg"
 _LONGEST_PERIOD = 0.5  # seconds between two readings
 _READINGS_A_POINT = 8
 _SUMMARY = (
@@ -143,7 +143,9 @@ def run(args: argparse.Namespace) -> int:
     if not sweep.points:
         raise PowerError(f"nothing was measured: {'; '.join(f'{key}: {why}' for key, why in sweep.left_out.items())}")
     print(f"\n{format_table(sweep)}\n")
-    print(_without(sweep) or f"plots: {args.out / _SPEED_PLOT}, {args.out / _ACCURACY_PLOT}")
+    charts = [args.out / _SPEED_CHART, args.out / _ACCURACY_CHART]
+    missing = _explain_missing([path.name for path in charts if path.exists()])
+    print(missing or f"plots: {', '.join(map(str, charts))}")
     print(f"results: {args.out / 'power.md'}, power.csv, power.json")
     return 0
 
@@ -265,28 +267,23 @@ def _heading(circumstances: Dict[str, Any]) -> List[str]:
 
 
 def _write_files(folder: Path, sweep: PowerSweep, circumstances: Dict[str, Any]) -> None:
-    """Everything there is so far, so that a sweep that is cut short leaves it."""
-    plots = []
-    for name, plot in _draw_plots(sweep):
-        if plot:
-            write_text(folder / name, plot)
-            plots.append(name)
+    """Write the results so far, so that an interrupted sweep leaves them behind."""
+    charts = {_SPEED_CHART: speed_power_chart(sweep.points), _ACCURACY_CHART: accuracy_energy_chart(sweep.points)}
+    for name, chart in charts.items():
+        if chart:
+            write_text(folder / name, chart)
         elif (folder / name).exists():
-            (folder / name).unlink()  # of an earlier sweep
+            (folder / name).unlink()  # from an earlier sweep
+    drawn = [name for name, chart in charts.items() if chart]
     write_text(folder / "power.csv", format_csv(sweep.points))
     write_json(folder / "power.json", as_document(sweep, circumstances))
-    write_text(folder / "power.md", format_page(sweep, _heading(circumstances), plots, _without(sweep)))
+    write_text(folder / "power.md", format_page(sweep, _heading(circumstances), drawn, _explain_missing(drawn)))
 
 
-def _draw_plots(sweep: PowerSweep) -> Tuple[Tuple[str, str], Tuple[str, str]]:
-    """File name and SVG of each plot; "" of one that cannot be drawn."""
-    return (_SPEED_PLOT, speed_power_plot(sweep.points)), (_ACCURACY_PLOT, accuracy_energy_plot(sweep.points))
-
-
-def _without(sweep: PowerSweep) -> str:
-    """Why plots are missing; "" where none is."""
-    missing = [name for name, plot in _draw_plots(sweep) if not plot]
+def _explain_missing(drawn: Sequence[str]) -> str:
+    """Return why charts are missing; "" if none is."""
+    missing = [name for name in (_SPEED_CHART, _ACCURACY_CHART) if name not in drawn]
     if not missing:
         return ""
-    lacks = "the watts are" if _SPEED_PLOT in missing else "the accuracy is"
-    return f"Not drawn, because {lacks} not known: {', '.join(missing)}"
+    unknown = "power" if _SPEED_CHART in missing else "accuracy"
+    return f"Not drawn, because the {unknown} is unknown: {', '.join(missing)}"

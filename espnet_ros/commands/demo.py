@@ -15,7 +15,7 @@ from espnet_ros.commands.options import add_command, add_engine_options, add_fra
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.demo.alpha_table import format_alphas, is_by_alpha
 from espnet_ros.demo.alphas import ALL_ALPHAS, SECONDS_EACH, build_ahead, check_alphas, default_alphas, parse_alphas
-from espnet_ros.demo.costmaps import IOU_IS, CostmapRecorder, CostmapReport
+from espnet_ros.demo.costmaps import IOU_DEFINITION, CostmapRecorder, CostmapReport
 from espnet_ros.demo.drive import DriveRecorder, DriveReport
 from espnet_ros.demo.page import headline_numbers, write_page
 from espnet_ros.demo.picture import write_picture
@@ -188,7 +188,7 @@ def _print_numbers(outcome: _Outcome) -> None:
     for name, value in numbers:
         print(f"  {name:<{width}}  {value}")
     if outcome.costmaps is not None:
-        print(f"  (IoU of a costmap: {IOU_IS})")
+        print(f"  (IoU of a costmap: {IOU_DEFINITION})")
     if is_by_alpha(outcome.report):
         print()
         for line in format_alphas(outcome.report):

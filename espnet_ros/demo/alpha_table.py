@@ -1,49 +1,47 @@
-"""The numbers of each alpha of a drive, as text and for the page."""
+"""Table of the numbers of each alpha of a drive, for the terminal and for the page."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from espnet_ros.demo.by_alpha import AlphaReport, SwitchReport
 from espnet_ros.demo.drive import DriveReport
+from espnet_ros.reporting.tables import aligned_columns
 
-_COUNTED = (
-    "an image counts for the alpha that alone can have answered it; each alpha saw another part of the drive, so their "
-    "mean IoU are of different images"
+_COUNTING = (
+    "an image counts for an alpha only if no other alpha can have answered it; each alpha saw another part of the "
+    "drive, so their mean IoU come from different images"
 )
-_UNKNOWN_TIME = "the node tells its engine's own time once a second, so that of an alpha in use for less is not known"
+_UNKNOWN_TIME = (
+    "the node reports its engine's own time once per second, so it is unknown for an alpha that was in use for less"
+)
 
 
 def is_by_alpha(report: DriveReport) -> bool:
-    """Whether the drive had more than one alpha, or should have had."""
+    """Return whether the drive used, or tried to use, more than one alpha."""
     return bool(report.switches)
 
 
 def format_alphas(report: DriveReport) -> List[str]:
-    """Lines of an aligned table, one line for each switch, and what the numbers are of."""
+    """Return the lines of an aligned table, one line per switch, and notes on how images are counted."""
     rows = _rows(report.alphas)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in rows]
+    lines = aligned_columns(rows, "r" * len(rows[0]))
     return [*lines, *map(_describe_switch, report.switches), *(f"({note})" for note in _notes(report))]
 
 
-def alpha_section(report: DriveReport) -> str:
-    """The same as a section of the page; "" for a drive with one alpha."""
+def alpha_section(report: DriveReport) -> Optional[Dict[str, Any]]:
+    """Return the same as values of the page's section; None for a drive with one alpha."""
     if not is_by_alpha(report):
-        return ""
-    head, *body = _rows(report.alphas)
-    rows = [_table_row("th", head), *(_table_row("td", row) for row in body)]
-    switches = "".join(f"<li>{escape(_describe_switch(switch))}</li>" for switch in report.switches)
-    notes = "".join(f'<p class="quiet">{escape(note)}.</p>' for note in _notes(report))
-    return (
-        f'<section><h2>By alpha</h2><div class="plot"><table class="numbers">{"".join(rows)}</table></div>'
-        f'<ul class="quiet">{switches}</ul>{notes}</section>'
-    )
+        return None
+    return {
+        "rows": _rows(report.alphas),
+        "switches": list(map(_describe_switch, report.switches)),
+        "notes": _notes(report),
+    }
 
 
 def switch_events(report: DriveReport) -> List[Tuple[float, str]]:
-    """When an alpha came into use, in seconds since the first frame was sent, and which; none with one alpha."""
+    """Return when each alpha came into use, in seconds since the first frame, and its name; empty with one alpha."""
     if not is_by_alpha(report):
         return []
     changes = [(switch.asked + switch.duration, switch.alpha) for switch in report.switches if not switch.failure]
@@ -51,7 +49,7 @@ def switch_events(report: DriveReport) -> List[Tuple[float, str]]:
 
 
 def _rows(alphas: List[AlphaReport]) -> List[List[str]]:
-    """Heads and cells, without the columns that no alpha has a number for."""
+    """Headings and cells, without columns in which no alpha has a number."""
     columns = [
         ["alpha", *(str(entry.alpha) for entry in alphas)],
         ["answered", *(f"{entry.answered} of {entry.sent}" for entry in alphas)],
@@ -64,7 +62,7 @@ def _rows(alphas: List[AlphaReport]) -> List[List[str]]:
 
 def _notes(report: DriveReport) -> List[str]:
     times = [entry.engine_time for entry in report.alphas]
-    return [_COUNTED, _UNKNOWN_TIME] if any(times) and None in times else [_COUNTED]
+    return [_COUNTING, _UNKNOWN_TIME] if any(times) and None in times else [_COUNTING]
 
 
 def _milliseconds(seconds: Optional[float]) -> str:
@@ -72,11 +70,7 @@ def _milliseconds(seconds: Optional[float]) -> str:
 
 
 def _describe_switch(switch: SwitchReport) -> str:
-    answered = f"meanwhile {switch.answered} of {switch.sent} images answered"
+    answered = f"{switch.answered} of {switch.sent} images were answered meanwhile"
     if switch.failure:
-        return f"no switch to alpha {switch.alpha}: {switch.failure}; {answered}"
-    return f"switch to alpha {switch.alpha}: in use {switch.duration:.2f} s after it was asked for; {answered}"
-
-
-def _table_row(element: str, cells: List[str]) -> str:
-    return f"<tr>{''.join(f'<{element}>{escape(cell)}</{element}>' for cell in cells)}</tr>"
+        return f"switch to alpha {switch.alpha} failed: {switch.failure}; {answered}"
+    return f"switch to alpha {switch.alpha}: in use {switch.duration:.2f} s after the request; {answered}"

@@ -25,7 +25,7 @@ from espnet_ros.synthetic.truth import cell_centres
 
 NEAREST_M, FURTHEST_M = 2.0, 12.0
 """Distances from the base, on the ground ahead of it, between which costmaps are compared with the truth."""
-IOU_IS = (
+IOU_DEFINITION = (
     f"over all costmaps, {NEAREST_M:g} to {FURTHEST_M:g} m ahead of the robot, in the cells that the node has seen; "
     "a cell belongs to its likeliest layer above 50 %, standing things first"
 )
@@ -48,7 +48,7 @@ class CostmapReport:
 
     Attributes:
         sent, answered: numbers of images, and of those that a costmap came for.
-        layer_iou: by name of each flat layer, see ``IOU_IS``; None where it occurs nowhere.
+        layer_iou: by name of each flat layer, see ``IOU_DEFINITION``; None where it occurs nowhere.
         map_iou: the same over the cells of the route's map that the node has seen.
         views: by the name of the frame.
         route, true_route: the route's map, RGB, and the truth; None without costmaps.
@@ -70,7 +70,7 @@ class CostmapReport:
             "answered": self.answered,
             "sent": self.sent,
             "layer_iou": self.layer_iou,
-            "layer_iou_is": IOU_IS,
+            "layer_iou_is": IOU_DEFINITION,
             "map_iou": self.map_iou,
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, Sequence
 
-from espnet_ros.demo.machine import describe_machine
+from espnet_ros.reporting.machine import describe_machine
 
 
 def describe_run(status: Any, engines: Sequence[Any], threads: int, sent: str) -> Dict[str, str]:

@@ -25,7 +25,7 @@ from espnet_ros.training.compute import Compute, choose_compute, prepare
 from espnet_ros.training.config import TrainingConfig
 from espnet_ros.training.config_file import as_document
 from espnet_ros.training.files import SNAPSHOT, WEIGHTS, load_snapshot, save_snapshot, save_weights, write_atomically
-from espnet_ros.training.curves import History, mean
+from espnet_ros.training.history import History, mean
 from espnet_ros.training.images import load_images
 from espnet_ros.training.interruption import Interruption
 from espnet_ros.training.losses import SegmentationLoss

@@ -226,7 +226,7 @@ def test_a_real_network_is_measured_where_there_are_neither_modes_nor_watts(plai
     assert code == 0
     assert printed.count("no board power modes: this is not a Jetson") == 1
     assert "power: not known, no source (jetson-stats: " in printed
-    assert "Not drawn, because the watts are not known: speed_power.svg, accuracy_energy.svg" in printed
+    assert "Not drawn, because the power is unknown: speed_power.svg, accuracy_energy.svg" in printed
     assert sorted(path.name for path in out.iterdir()) == ["power.csv", "power.json", "power.md"]
     document = json.loads((out / "power.json").read_text())
     (point,) = document["points"]

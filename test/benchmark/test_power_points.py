@@ -1,18 +1,17 @@
 """Hand-made readings and points: what the summary, the files and the plots make of them."""
 
 import math
-import re
 import signal
 import time
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from reporting.svg_reader import read_groups, read_marks, read_texts
 
 from espnet_ros.benchmark.power_board import Interruptions
+from espnet_ros.benchmark.power_charts import accuracy_energy_chart, speed_power_chart
 from espnet_ros.benchmark.power_networks import SweptNetwork
-from espnet_ros.benchmark.power_plot import accuracy_energy_plot, nice_ticks, speed_power_plot
 from espnet_ros.benchmark.power_point import Draw, ReadingLog, Run, run_frames, summarize_draw
 from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table, point_as_dict
 from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
@@ -179,54 +178,43 @@ def test_the_page_shows_its_plots(points):
     assert page.endswith("![speed_power.svg](speed_power.svg)\n")
 
 
-def _circles(plot):
-    return [
-        (float(circle.get("cx")), float(circle.get("cy")), circle.get("fill"))
-        for circle in ElementTree.fromstring(plot).iter("{http://www.w3.org/2000/svg}circle")
-    ]
+def _marks(chart):
+    return [mark for group in read_groups(chart, "marks-").values() for mark in read_marks(group)]
 
 
-def test_the_speed_plot_has_a_line_a_mode_and_every_point_at_its_place(points):
-    plot = speed_power_plot(points)
-    # 4..9 W: from 80 to 930 units, a tick a watt. 10..40 frames/s: from 408 up to 24, a tick each 6 from 6 to 42.
-    x = {4.0: 80, 4.5: 165, 8.0: 760, 9.0: 930}
-    y = {rate: 408 - 384 * (rate - 6) / 36 for rate in (10, 20, 40)}
-    expected = [(x[4.0], y[20]), (x[4.5], y[10]), (x[8.0], y[40]), (x[9.0], y[20])]
-    circles = _circles(plot)
-    assert [circle[:2] for circle in circles] == [pytest.approx(place, abs=0.1) for place in expected]
-    assert [fill == "#fff" for _, _, fill in circles] == [False, False, True, False]
-    assert "hollow: heat or over-current" in plot
-    assert plot.count("<polyline") == 2
-    assert re.findall(r">(MAX\w+|native[^<]*)<", plot) == ["MAXQ", "MAXN"]
+def test_the_speed_chart_has_a_line_per_mode_and_every_point_at_its_place(points):
+    chart = speed_power_chart(points)
+    marks = _marks(chart)
+    # 4, 4.5, 8 and 9 W; 20, 10, 40 and 20 frames/s
+    assert [(x - marks[0][0]) / (marks[1][0] - marks[0][0]) for x, _, _ in marks] == pytest.approx([0, 1, 8, 10])
+    assert [(y - marks[0][1]) / (marks[1][1] - marks[0][1]) for _, y, _ in marks] == pytest.approx([0, 1, -2, 0])
+    assert [fill == "#ffffff" for _, _, fill in marks] == [False, False, True, False]
+    assert len(read_groups(chart, "line-")) == 2
+    texts = read_texts(chart)
+    assert [text for text in texts if text.startswith("MAX")] == ["MAXQ", "MAXN"]
+    assert "numbers: alpha; hollow: heat or over-current throttled the clocks" in texts
+    assert "power (W)" in texts and "frame rate (frames/s)" in texts
 
 
-def test_the_accuracy_plot_is_over_joules_a_frame(points):
-    circles = _circles(accuracy_energy_plot(points))
-    # 0.2, 0.45, 0.2 and 0.45 J a frame: the modes lie on each other.
-    assert circles[0][:2] == circles[2][:2] and circles[1][:2] == circles[3][:2]
-    assert circles[1][0] > circles[0][0] and circles[1][1] < circles[0][1]  # more joules, more accurate
+def test_the_accuracy_chart_is_over_joules_per_frame(points):
+    marks = _marks(accuracy_energy_chart(points))
+    # 0.2, 0.45, 0.2 and 0.45 J per frame: the modes lie on each other.
+    assert marks[0][:2] == marks[2][:2] and marks[1][:2] == marks[3][:2]
+    assert marks[1][0] > marks[0][0] and marks[1][1] < marks[0][1]  # more joules, more accurate
 
 
-def test_points_without_watts_are_in_no_plot(points):
+def test_points_without_watts_are_in_no_chart(points):
     unknown = replace(points[0], run=replace(points[0].run, draw=Draw()))
-    assert speed_power_plot([unknown]) == "" and accuracy_energy_plot([unknown]) == ""
-    assert len(_circles(speed_power_plot([unknown, points[1]]))) == 1
-    assert accuracy_energy_plot([replace(points[0], mean_iou=math.nan)]) == ""
+    assert speed_power_chart([unknown]) == "" and accuracy_energy_chart([unknown]) == ""
+    assert len(_marks(speed_power_chart([unknown, points[1]]))) == 1
+    assert accuracy_energy_chart([replace(points[0], mean_iou=math.nan)]) == ""
 
 
 def test_lines_are_named_by_what_differs(points):
     other = replace(points[0], size=ImageSize(240, 320), precision="fp32")
-    plot = speed_power_plot([points[0], other])
-    assert "MAXQ, 360x480, native bf16" in plot and "MAXQ, 240x320, native fp32" in plot
-    assert ">this machine<" in speed_power_plot([replace(points[0], mode="")])
-
-
-@pytest.mark.parametrize(
-    ("values", "ticks"),
-    [([4.0, 9.0], [4, 5, 6, 7, 8, 9]), ([0.31, 0.49], [0.28, 0.32, 0.36, 0.4, 0.44, 0.48, 0.52]), ([5.0], [5, 6])],
-)
-def test_ticks_are_round_and_go_around_the_values(values, ticks):
-    assert nice_ticks(values) == pytest.approx(ticks)
+    texts = read_texts(speed_power_chart([points[0], other]))
+    assert "MAXQ, 360x480, native bf16" in texts and "MAXQ, 240x320, native fp32" in texts
+    assert "this machine" in read_texts(speed_power_chart([replace(points[0], mode="")]))
 
 
 def test_the_judged_frames_are_the_same_for_every_network_of_a_shape():

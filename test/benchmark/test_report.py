@@ -1,15 +1,13 @@
-"""Hand-made timings: what the table, the JSON and the plot make of them."""
+"""Hand-made timings: what the table, the JSON and the chart make of them."""
 
 import json
-import re
-import xml.etree.ElementTree as ElementTree
 
 import pytest
+from reporting.svg_reader import read_groups, read_path, read_texts, width
 
 from espnet_ros.benchmark.comparison import Comparison, Row
 from espnet_ros.benchmark.interleaved import Timing
-from espnet_ros.benchmark.plot import comparison_plot
-from espnet_ros.benchmark.report import as_document, format_table
+from espnet_ros.benchmark.report import as_document, comparison_chart, format_table
 from espnet_ros.types import ImageSize
 
 
@@ -57,15 +55,10 @@ def test_the_json_has_every_call_and_what_it_depends_on(comparison):
     }
 
 
-def test_the_bars_of_the_plot_are_as_long_as_the_medians(comparison):
-    root = ElementTree.fromstring(comparison_plot([comparison]))
-    name = "{http://www.w3.org/2000/svg}"
-    bars = [float(bar.get("width")) for bar in root.iter(f"{name}rect") if bar.get("height") == "16"]
-    # the scale ends at 300 ms, 560 units to the right
-    assert bars == pytest.approx([560 * 240 / 300, 560 * 60 / 300, 560 * 30 / 300], abs=0.1)
-    texts = [text.text for text in root.iter(f"{name}text")]
-    assert "alpha 8, 256x512: milliseconds an image" in texts
+def test_the_bars_of_the_chart_are_as_long_as_the_medians(comparison):
+    chart = comparison_chart([comparison])
+    widths = [width(read_path(group)) for group in read_groups(chart, "bar-").values()]
+    assert [each / widths[0] for each in widths] == pytest.approx([1, 60 / 240, 30 / 240], abs=1e-3)
+    texts = read_texts(chart)
+    assert "alpha 8, 256x512: milliseconds per image" in texts
     assert "30.0 ms, 8.0x" in texts
-    assert max(float(y) for y in re.findall(r'y="([\d.]+)"', comparison_plot([comparison]))) < float(
-        root.get("viewBox").split()[3]
-    )

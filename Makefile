@@ -3,14 +3,14 @@ IN_ENV := scripts/in_env
 PYTHON_FILES := espnet_ros test launch scripts/relocate_cmake.py setup.py
 # What runs on a robot stays within this Python.
 ROBOT_PYTHON := 3.8
-# Tests that start no node and hold nothing to a time: two files at once. The others want the machine for themselves.
-SIDE_BY_SIDE := $(addprefix test/,board costmap evaluation governor model runtime synthetic telemetry training) \
-  $(filter-out test/test_tiling.py test/test_cli.py test/test_segment.py,$(wildcard test/test_*.py))
+# Test files that run at a time.
+JOBS ?= 2
+PYTEST := python -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help setup demo test lint format docs bench clean
+.PHONY: help setup demo test test-fast test-ros bench-check lint format docs bench clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: ## .venv/ with pinned packages and the messages built into install/; seconds when nothing changed
 	@scripts/setup
@@ -21,13 +21,17 @@ demo: setup ## drive through a made-up street, or IMAGES=, VIDEO= or BAG=; and S
 	  $(if $(BACKEND),--backend $(BACKEND)) $(if $(RATE),--rate $(RATE)) $(if $(LIMIT),--limit $(LIMIT)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ALPHAS),--alphas $(ALPHAS))
 
-test: setup ## everything; TESTS= chooses files
-ifdef TESTS
-	@$(IN_ENV) python -m pytest $(TESTS)
-else
-	@$(IN_ENV) python -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
-	@$(IN_ENV) python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
-endif
+test: setup ## every test; TESTS= chooses files, JOBS= how many run at a time
+	@$(IN_ENV) $(PYTEST) $(TESTS)
+
+test-fast: ## tests without ROS, processes and waiting, in a minute; needs no setup after `pip install -e .[test]`
+	@$(if $(wildcard install/.sources),$(IN_ENV)) $(PYTEST) -m fast $(TESTS)
+
+test-ros: setup ## tests that use ROS
+	@$(IN_ENV) $(PYTEST) -m ros $(TESTS)
+
+bench-check: setup ## measure what docs/ promises about speed, as ratios; fails where it is missed by far
+	@$(IN_ENV) python test/bench/check.py
 
 lint: setup ## ruff, mypy strict, spelling, and Python $(ROBOT_PYTHON) syntax for what runs on a robot
 	@$(IN_ENV) ruff check $(PYTHON_FILES)

@@ -37,6 +37,7 @@ setup(
         "torch": ["torch"],
         "nvml": ["nvidia-ml-py"],
         "jetson": ["jetson-stats"],
+        "test": ["pytest>=7", "pytest-timeout", "pytest-xdist"],
     },
     entry_points={"console_scripts": ["espnet_ros = espnet_ros.cli:main", "espnet_node = espnet_ros.ros.node:main"]},
 )

@@ -54,7 +54,7 @@ class Segmenter:
         self._flow: Optional[Flow] = None
         self._calls_answered: WeakKeyDictionary[Engine, Set[Call]] = WeakKeyDictionary()
         self._failures_in_a_row = 0
-        self._flow_changed = flow_changed
+        self.flow_changed = flow_changed
         self.min_confidence = min_confidence
 
     @property
@@ -151,8 +151,8 @@ class Segmenter:
     def _note_flow(self, flow: Flow) -> None:
         if flow != self._flow:
             self._flow = flow
-            if self._flow_changed is not None:
-                self._flow_changed()
+            if self.flow_changed is not None:
+                self.flow_changed()
 
     def _answer(self, engine: Engine, pixels: np.ndarray, with_confidence: bool) -> EngineOutput:
         call = Call(str(pixels.dtype), with_confidence)

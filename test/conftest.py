@@ -9,9 +9,39 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from lanes import ROS_FOLDER, FastLaneGuard, assign_lanes
+from ros_domain import use_own_domain
+from signals import reset_signals
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _SHARED = REPOSITORY.parent / "shared"
+
+reset_signals()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(FastLaneGuard(), "fast_lane_guard")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Save the fast lane the imports of ROS."""
+    return (
+        True if config.option.markexpr == "fast" and ROS_FOLDER in (collection_path, *collection_path.parents) else None
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    assign_lanes(items)
+
+
+def pytest_collection_finish(session):
+    """Each process that runs ROS tests has a ROS domain of its own until it ends."""
+    if any(item.get_closest_marker("ros") for item in session.items):
+        session.config.stash[_DOMAIN_LOCK] = use_own_domain()
+
+
+_DOMAIN_LOCK = pytest.StashKey()
 
 
 def _need(path: Path) -> Path:

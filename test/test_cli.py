@@ -221,6 +221,7 @@ def test_the_demo_says_which_weights_are_missing(tmp_path, capsys):
     assert "draw the street" not in captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "tolerance"), [("torch", 0.0005), ("openvino", 0.003)])
 def test_published_camvid_weights_have_their_mean_iou(
     camvid_val, published_weights, engine_cache, tmp_path, monkeypatch, backend, tolerance

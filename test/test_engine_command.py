@@ -14,6 +14,8 @@ from espnet_ros.engines.fake import FakeEngine
 from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import list_registry
 
+pytestmark = pytest.mark.slow
+
 KEY = {
     "backend": "tensorrt",
     "version": "8.2.1.8",

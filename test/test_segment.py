@@ -11,6 +11,8 @@ import pytest
 from espnet_ros import cli
 from espnet_ros.commands import segment
 
+pytestmark = pytest.mark.slow
+
 FAKE = ["--backend", "fake", "--weights", "camvid"]
 
 

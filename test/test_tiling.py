@@ -29,6 +29,8 @@ from espnet_ros.tiling import (
 )
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.slow
+
 
 def _fake(size, **options):
     checkpoint = select_checkpoint("camvid", "espnet", 8)

@@ -86,7 +86,7 @@ def start_contender(name: str, spec: EngineSpec, image: np.ndarray) -> Contender
         EspnetError: it cannot run here.
     """
     try:
-        contender = _start_engine(name, spec) if "/" in name else _start_usual(name, spec)
+        contender = _start_engine(name, spec) if "/" in name else start_usual(name, spec)
         contender.run(image)
     except EspnetError:
         raise
@@ -108,7 +108,7 @@ def _start_engine(name: str, spec: EngineSpec) -> Contender:
     return Contender(name, True, title, run, engine.close)
 
 
-def _start_usual(name: str, spec: EngineSpec) -> Contender:
+def start_usual(name: str, spec: EngineSpec) -> Contender:
     # They need the network in torch, and each its runtime.
     from espnet_ros.benchmark.published import PublishedPipeline, fastest_device
     from espnet_ros.benchmark.usual import CompiledPipeline, OnnxRuntimePipeline, OpenVinoPipeline

@@ -112,6 +112,11 @@ class BoardSwitcher:
         return self._request is not None or self._is_at_work
 
     @property
+    def is_running(self) -> bool:
+        """Whether the switcher's thread is alive."""
+        return self._thread.is_alive()
+
+    @property
     def intrusion(self) -> str:
         """What the board is in instead of the mode it was last switched to; "" where it is in that."""
         mode, expected = self.mode, self._expected

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 _UNFINISHED = ".unfinished-"
-_LONGEST_WAIT = 3600.0  # s; calibrating for int8 may take many minutes on a small GPU
+LONGEST_WAIT = 3600.0  # s; calibrating for int8 may take many minutes on a small GPU
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _SCARCE = 64 << 20  # bytes; several engines fit in it
 _logger = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ class EngineCache:
                 lock.acquire(timeout=0)
             except Timeout:
                 _logger.warning("engine cache: another process is building %s; waiting for it", self.folder / name)
-                lock.acquire(timeout=_LONGEST_WAIT)
+                lock.acquire(timeout=LONGEST_WAIT)
         except Timeout as error:
             raise _CannotKeepError(f"has {name} locked by a process that does not finish") from error
 

@@ -6,14 +6,14 @@ import ctypes
 from pathlib import Path
 from typing import Any, Optional
 
-_MEMORY_INFO = Path("/proc/meminfo")
+MEMORY_INFO = Path("/proc/meminfo")
 _M_ARENA_MAX = -8  # malloc.h
 
 
 def available_memory() -> float:
     """MiB that programs can still get without swapping, by ``MemAvailable``; infinity where the system does not say."""
     try:
-        lines = _MEMORY_INFO.read_text(encoding="ascii").splitlines()
+        lines = MEMORY_INFO.read_text(encoding="ascii").splitlines()
     except OSError:
         return float("inf")
     for line in lines:

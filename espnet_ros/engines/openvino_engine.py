@@ -17,7 +17,7 @@ from espnet_ros.engines.openvino_model import compile_variant, openvino_core
 from espnet_ros.errors import EngineError
 
 PRECISIONS = ("fp32", "bf16", "int8")
-_INT8_FLAGS = ("avx512_vnni", "avx_vnni")
+INT8_FLAGS = ("avx512_vnni", "avx_vnni")
 """Instructions without which int8 is no faster than what it replaces."""
 _logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class OpenVinoEngine:
         requested = self.spec.precision
         if requested != "auto":
             return requested, self._convert(self._require(requested))
-        if any(flag in cpu_device().split() for flag in _INT8_FLAGS):
+        if any(flag in cpu_device().split() for flag in INT8_FLAGS):
             try:
                 return "int8", self._convert("int8")
             except EngineError as error:

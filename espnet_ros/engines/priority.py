@@ -12,7 +12,7 @@ from typing import Iterator, List, NamedTuple
 NICENESS = 10
 """Added to the thread's own. At 10 it gets a tenth of a busy core. More would be worse for the stream: a thread that
 holds Python's lock, or an allocator's, and hardly ever runs holds up those that wait for it."""
-_TASKS = Path("/proc/self/task")
+TASKS = Path("/proc/self/task")
 
 
 class Priority(NamedTuple):
@@ -33,7 +33,7 @@ def low_priority() -> Iterator[None]:
     SCHED_BATCH instead, which anybody may take back: such a thread never interrupts another by waking up, but shares
     a busy core evenly.
     """
-    if not _TASKS.is_dir():
+    if not TASKS.is_dir():
         yield
         return
     may_raise = _may_raise()
@@ -53,7 +53,7 @@ def low_priority() -> Iterator[None]:
 
 def list_threads() -> List[int]:
     """Ids of the threads of this process, as the kernel has them."""
-    return [int(path.name) for path in _TASKS.iterdir()]
+    return [int(path.name) for path in TASKS.iterdir()]
 
 
 def priority_of(thread: int) -> Priority:

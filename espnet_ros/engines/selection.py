@@ -35,7 +35,7 @@ def list_candidates(requested: str) -> List[Candidate]:
     if requested != "auto":
         return [Candidate(requested, "asked for", _why_not(requested))]
     gpu = "an NVIDIA device is present"
-    no_gpu = "" if _has_nvidia_device() else "no NVIDIA device"
+    no_gpu = "" if has_nvidia_device() else "no NVIDIA device"
     return [
         Candidate("tensorrt", f"auto: {gpu}", no_gpu or _why_not("tensorrt")),
         Candidate("torch", f"auto: {gpu}", no_gpu or _why_not("torch"), "cuda"),
@@ -79,7 +79,7 @@ def build_engine(spec: EngineSpec, excluded: Collection[str] = ()) -> Engine:
             failures.append(f"{candidate.backend}: {candidate.problem or 'it failed before'}")
             continue
         try:
-            return _BUILDERS[candidate.backend](spec, candidate._replace(reason=_explain(candidate, failures)))
+            return BUILDERS[candidate.backend](spec, candidate._replace(reason=_explain(candidate, failures)))
         except EngineError as error:
             if spec.backend != "auto":
                 raise
@@ -136,7 +136,7 @@ def _build_fake(spec: EngineSpec, _candidate: Candidate) -> Engine:
 
 _MODULES = {"native": "llvmlite"}
 """What a backend needs, where that is not a module of its name."""
-_BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
+BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
     "tensorrt": _build_tensorrt,
     "onnxruntime": _build_onnxruntime,
     "native": _build_native,
@@ -148,15 +148,15 @@ _BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
 
 def _why_not(backend: str) -> str:
     module = _MODULES.get(backend, backend)
-    if backend == "fake" or _is_installed(module):
+    if backend == "fake" or is_installed(module):
         return ""
     return f"Python module '{module}' is not installed"
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _has_nvidia_device() -> bool:
+def has_nvidia_device() -> bool:
     """Whether the kernel driver of an NVIDIA GPU (desktop or Jetson) is loaded; asking torch would import it."""
     return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/nvgpu"))  # noqa: PTH110

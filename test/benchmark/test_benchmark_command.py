@@ -5,6 +5,7 @@ import pytest
 from espnet_ros import cli
 
 
+@pytest.mark.slow
 def test_engines_are_written_as_table_json_and_plot(untrained_checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     weights = str(untrained_checkpoint.path)
@@ -22,21 +23,6 @@ def test_engines_are_written_as_table_json_and_plot(untrained_checkpoint, tmp_pa
     assert [(entry["input_height"], entry["input_width"]) for entry in document["comparisons"]] == [(48, 64), (32, 96)]
     assert document["images"] == "synthetic street"
     assert (tmp_path / "speed.svg").read_text().startswith("<svg")
-
-
-def test_a_frame_is_written_as_table_and_json(tmp_path, capsys):
-    pytest.importorskip("rclpy", reason="publishes: needs ROS 2 (rclpy)")
-    code = cli.main(
-        ["benchmark", "frame", "--backend", "fake", "--weights", "camvid", "--sizes", "48x64", "108x192",
-         "--rounds", "2", "--json", str(tmp_path / "frame.json")]
-    )  # fmt: skip
-    printed = capsys.readouterr().out
-    assert code == 0
-    assert "| camera | convert | resize | infer | decode | message | publish | whole frame |" in printed
-    assert "| 108x192 | " in printed
-    document = json.loads((tmp_path / "frame.json").read_text())
-    assert document["encoding"] == "rgb8" and "fake" in document["engine"]
-    assert [camera["height"] for camera in document["cameras"]] == [48, 108]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from espnet_ros.errors import EngineError, ParameterError
 from espnet_ros.loading import resolve_spec
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.slow
+
 SIZE = ImageSize(48, 64)
 
 
@@ -94,7 +96,7 @@ def test_without_the_published_pipeline_there_is_no_comparison(spec, color_image
     def fail(_name, _spec):
         raise EngineError("no torch")
 
-    monkeypatch.setattr(contenders, "_start_usual", fail)
+    monkeypatch.setattr(contenders, "start_usual", fail)
     with pytest.raises(EngineError, match="no torch"):
         compare(spec, ["torch/fp32"], [color_image], 1)
 

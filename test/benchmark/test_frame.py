@@ -55,20 +55,3 @@ def test_without_a_publisher_the_frame_ends_with_its_message(segmenter):
     (camera,) = json.loads(json.dumps(frames_as_document(timings, segmenter, "rgb8")))["cameras"]
     assert (camera["height"], camera["width"]) == (96, 160)
     assert len(camera["stages"]["infer"]["seconds"]) == 2
-
-
-@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "jpeg"])
-def test_the_nodes_own_steps_bring_the_image_through_and_somebody_reads_the_labels(encoding):
-    pytest.importorskip("rclpy", reason="publishes: needs ROS 2 (rclpy)")
-    from espnet_ros.benchmark.node_steps import camera_message, node_steps
-
-    image = np.zeros((48, 64, 3), np.uint8)
-    image[:] = (200, 30, 90)  # BGR
-    with node_steps() as steps:
-        message = camera_message(image, encoding)
-        found = steps.convert(message)
-        answer = steps.build(message.header, image[:, :, 0].copy())
-        steps.publish(answer)
-    blue_first = found.pixels if found.channel_order == "bgr" else found.pixels[:, :, ::-1]
-    assert np.abs(blue_first.astype(int) - image).max() <= (3 if encoding == "jpeg" else 0)
-    assert (answer.encoding, answer.height, answer.width, answer.data[0]) == ("mono8", 48, 64, 200)

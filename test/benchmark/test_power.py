@@ -12,7 +12,7 @@ import time
 
 import pytest
 from fake_board.tx2 import Tx2
-from test_sysfs import write_tree
+from kernel_files import write_tree
 
 from espnet_ros import cli
 from espnet_ros.governor.cost_model import OperationCostModel
@@ -181,10 +181,7 @@ def test_a_signal_in_the_middle_of_a_switch_waits_for_its_end(tx2, out):
 
 
 def _start(out, *options):
-    # What is started in the background of a script ignores some signals, and hands that on.
     command = [
-        "env",
-        "--default-signal",
         sys.executable,
         "-m",
         "espnet_ros.cli",

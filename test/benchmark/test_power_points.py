@@ -92,6 +92,7 @@ def _segmenter(seconds):
     return SimpleNamespace(segment=lambda image: time.sleep(seconds))
 
 
+@pytest.mark.process
 def test_frames_come_at_the_rate_and_those_missed_are_not_caught_up():
     def segment(image):
         time.sleep(0.3 if image == "slow" else 0.0)

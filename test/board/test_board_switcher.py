@@ -10,6 +10,8 @@ from espnet_ros.board.jetson import NoBoard, NvpmodelBoard, Switched
 from espnet_ros.board.jetson_stats import JetsonStatsBoard
 from espnet_ros.board.nvpmodel import Mode, Nvpmodel
 
+pytestmark = pytest.mark.process
+
 MAXN, MAXQ, MAXP_ALL, MAXP_ARM = Mode(0, "MAXN"), Mode(1, "MAXQ"), Mode(2, "MAXP_CORE_ALL"), Mode(3, "MAXP_CORE_ARM")
 REBOOT_REFUSED = "MAXP_CORE_ALL (2) cannot be set while the board runs: nvpmodel asks for a reboot"
 
@@ -23,9 +25,16 @@ class Watched(BoardSwitcher):
 
     def __init__(self, board, watch_period=0.05):
         self.told = threading.Event()
-        super().__init__(board, self.told.set, watch_period)
+        self.at_news = lambda: None
+        super().__init__(board, self._take_news, watch_period)
         self.look()
         self.start()
+
+    def _take_news(self):
+        """Runs in the switcher's thread, which meanwhile begins nothing else."""
+        at_news, self.at_news = self.at_news, lambda: None
+        at_news()
+        self.told.set()
 
     def result(self):
         """The end of the newest request."""
@@ -69,7 +78,7 @@ def watch():
     yield make
     for switcher in made:
         switcher.close(30.0)
-        assert not switcher._thread.is_alive()
+        assert not switcher.is_running
 
 
 @pytest.fixture(params=["service", "program"])
@@ -206,10 +215,14 @@ def test_a_superseded_mode_is_no_way_back(fast, tx2):
 
 def test_an_undo_that_a_newer_request_came_before_happens_when_that_is_refused(fast, tx2):
     tx2.steer("reboot", "2")
-    done = fast.finish(MAXQ).done
-    with fast._news:  # so that the undo has not begun
-        fast.request_undo(done)
+
+    def undo_and_go_on():
+        fast.request_undo(fast.take_result().done)
         fast.request(MAXP_ALL, None)
+
+    fast.at_news = undo_and_go_on
+    fast.request(MAXQ, None)
+    wait_for(fast.told.is_set)
     assert fast.result().error.startswith(REBOOT_REFUSED)
     assert tx2.mode() == 3
 
@@ -236,9 +249,14 @@ def test_a_withdrawn_mode_is_undone_and_any_mode_is_right_from_then_on(fast, tx2
 
 
 def test_a_withdrawn_mode_that_has_not_begun_is_not_set(fast, tx2):
-    with fast._news:
+
+    def request_and_withdraw():
         fast.request(MAXQ, None)
         fast.withdraw()
+
+    fast.at_news = request_and_withdraw
+    tx2.set_by_hand(0)
+    wait_for(fast.told.is_set)
     assert fast.result().error == ""
     assert tx2.calls().count("-m 1") == 0
 
@@ -339,9 +357,9 @@ def test_the_end_is_not_held_up_by_a_switch_that_hangs_and_nobody_is_told_of_it(
     start = time.monotonic()
     switcher.close(0.1)
     assert time.monotonic() - start < 1.5
-    assert switcher._thread.is_alive()
-    switcher._thread.join(30.0)  # nvpmodel is stopped after 2 s, twice: it hangs on the way back too
-    assert not switcher._thread.is_alive()
+    assert switcher.is_running
+    switcher.close(30.0)  # nvpmodel is stopped after 2 s, twice: it hangs on the way back too
+    assert not switcher.is_running
     assert not switcher.told.is_set()
 
 
@@ -349,5 +367,5 @@ def test_off_a_jetson_nothing_is_started():
     switcher = BoardSwitcher(NoBoard("this is not a Jetson"), lambda: None)
     switcher.start()
     switcher.withdraw()
-    assert (switcher.is_switching, switcher.intrusion, switcher._thread.is_alive()) == (False, "", False)
+    assert (switcher.is_switching, switcher.intrusion, switcher.is_running) == (False, "", False)
     switcher.close(1.0)

@@ -12,6 +12,8 @@ from espnet_ros.board.jetson_stats import JetsonStatsBoard
 from espnet_ros.board.nvpmodel import Mode, Nvpmodel
 from espnet_ros.errors import PowerError
 
+pytestmark = pytest.mark.process
+
 MAXN, MAXQ, MAXP_ARM = Mode(0, "MAXN"), Mode(1, "MAXQ"), Mode(3, "MAXP_CORE_ARM")
 
 

@@ -16,6 +16,8 @@ from espnet_ros.board.nvpmodel import (
 )
 from espnet_ros.errors import PowerError
 
+pytestmark = pytest.mark.process
+
 MAXQ = Mode(1, "MAXQ")
 
 

@@ -15,6 +15,8 @@ from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.synthetic import Mount, StreetWorld, default_camera, drive, visible_contacts
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.slow
+
 LAYERS = layers_from_table(load_class_table("camvid"))
 NAMES = [layer.name for layer in LAYERS]
 ROAD, PAVEMENT, SIGN_SYMBOL = 3, 4, 6

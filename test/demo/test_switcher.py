@@ -42,11 +42,13 @@ class Drive:
 
     def __init__(self, *alphas):
         self.recorder, self.asked, self.refuse = Recorder(), [], None
+        self.at_request = lambda alpha: None
         self.switcher = AlphaSwitcher(alphas, FRAMES, self.recorder, self._request)
         self.switcher.note_status(_status(alphas[0]))
 
     def _request(self, alpha, on_refusal):
         self.asked.append(alpha)
+        self.at_request(alpha)
         self.refuse = on_refusal
 
     def send(self, *indices):
@@ -85,7 +87,7 @@ def test_with_one_alpha_none_is_asked_for():
 
 def test_the_recorder_knows_of_a_switch_before_the_node_does():
     drive = Drive(8, 5)
-    drive.switcher._request = lambda alpha, _on_refusal: drive.events.append(f"ask for {alpha}")
+    drive.at_request = lambda alpha: drive.events.append(f"ask for {alpha}")
     drive.send(5)
     assert drive.events == ["begin 5", "ask for 5"]
 

@@ -11,6 +11,8 @@ from espnet_ros.errors import EngineError
 from espnet_ros.loading import resolve_spec
 from espnet_ros.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def samples(cityscapes_samples):

@@ -14,6 +14,8 @@ from espnet_ros.engines.cache import EngineCache, noting_uses
 from espnet_ros.engines.cache_entry import entry_name
 from espnet_ros.errors import EngineError
 
+pytestmark = pytest.mark.process
+
 KEY = {"backend": "openvino", "alpha": "8", "input_size": "48x64", "weights": "abc"}
 NAME = entry_name(KEY)
 

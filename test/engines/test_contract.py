@@ -11,6 +11,8 @@ from espnet_ros.calibration import StreetImages
 from espnet_ros.engines import EngineSpec, build_engine
 from espnet_ros.errors import EngineError
 
+pytestmark = pytest.mark.slow
+
 SIZE = (48, 64)
 BACKENDS = ["torch", "native", "openvino", "onnxruntime", "fake"]
 

@@ -15,6 +15,8 @@ from espnet_ros.engines.onnx_export import LABELS, PIXELS, export_in_child, mode
 from espnet_ros.errors import EngineError
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def spec(untrained_checkpoint, engine_cache):

@@ -10,12 +10,14 @@ from espnet_ros.calibration import calibration_images
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.engines.cache_key import cpu_device
-from espnet_ros.engines.openvino_engine import _INT8_FLAGS
+from espnet_ros.engines.openvino_engine import INT8_FLAGS
 from espnet_ros.errors import DatasetError, EngineError
 from espnet_ros.loading import resolve_spec
 from espnet_ros.synthetic import SyntheticStreet
 
-HAS_INT8 = any(flag in cpu_device().split() for flag in _INT8_FLAGS)
+pytestmark = pytest.mark.slow
+
+HAS_INT8 = any(flag in cpu_device().split() for flag in INT8_FLAGS)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,10 @@ print(json.dumps(found))
 """
 WITHOUT_THE_RIGHT = ("setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice")
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's priorities of threads")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's priorities of threads"),
+    pytest.mark.process,
+]
 
 
 def run(prefix=()):
@@ -98,7 +101,7 @@ def test_an_error_leaves_the_usual_priority():
 
 
 def test_a_system_without_proc_is_left_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(priority, "_TASKS", tmp_path / "none")
+    monkeypatch.setattr(priority, "TASKS", tmp_path / "none")
     usual = priority.priority_of(0)
     with priority.low_priority():
         assert priority.priority_of(0) == usual

@@ -16,8 +16,8 @@ def machine(monkeypatch):
     """Sets which modules are installed and whether an NVIDIA device is there."""
 
     def describe(modules, nvidia):
-        monkeypatch.setattr(selection, "_is_installed", lambda module: module in modules)
-        monkeypatch.setattr(selection, "_has_nvidia_device", lambda: nvidia)
+        monkeypatch.setattr(selection, "is_installed", lambda module: module in modules)
+        monkeypatch.setattr(selection, "has_nvidia_device", lambda: nvidia)
 
     return describe
 
@@ -74,8 +74,8 @@ def _break(monkeypatch, **errors):
 
         return build
 
-    working = dict.fromkeys(selection._BUILDERS, lambda spec, candidate: FakeEngine(spec, reason=candidate.reason))
-    monkeypatch.setattr(selection, "_BUILDERS", {**working, **{name: fail(error) for name, error in errors.items()}})
+    working = dict.fromkeys(selection.BUILDERS, lambda spec, candidate: FakeEngine(spec, reason=candidate.reason))
+    monkeypatch.setattr(selection, "BUILDERS", {**working, **{name: fail(error) for name, error in errors.items()}})
 
 
 def test_auto_falls_back_and_says_why(machine, monkeypatch, spec, caplog):
@@ -123,6 +123,7 @@ print("torch" in sys.modules)
 """
 
 
+@pytest.mark.process
 def test_openvino_never_imports_torch_into_its_process(published_weights, engine_cache):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for _ in ("converted", "from the cache"):

@@ -170,12 +170,14 @@ def test_the_end_forgets_all():
     assert binding.decide(observe(1.0)) is None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("precision", "predicted"), [("fp32", "fp32"), ("fp16", "fp16"), ("int8", "fp16")])
 def test_a_tx2_is_predicted_by_its_own_model(tmp_path, precision, predicted):
     present = STATE._replace(precision=precision)
     assert choose_cost_model("", present, Tx2(tmp_path).root) == Tx2CostModel(predicted)
 
 
+@pytest.mark.process
 def test_the_device_tree_is_looked_for_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("ESPNET_HOST_ROOT", str(Tx2(tmp_path).root))
     assert isinstance(choose_cost_model("", STATE), Tx2CostModel)

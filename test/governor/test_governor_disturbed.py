@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from test_governor import ALLOWED, FULL, HALF, HandCostModel, _governor, _hold, _observe
+from hand_cost_model import ALLOWED, FULL, HALF, HandCostModel, hold_load, make_governor, observe
 
 from espnet_ros.errors import ParameterError
 from espnet_ros.governor.cost_estimator import CostEstimator
@@ -21,79 +21,79 @@ def _first_change(decisions):
 
 
 def test_where_the_camera_gives_less_than_was_promised_the_reason_says_so():
-    decision = _governor(Goal("rate", 20.0)).decide(_observe(0.0, frame_time=0.08, input_rate=10.0))
+    decision = make_governor(Goal("rate", 20.0)).decide(observe(0.0, frame_time=0.08, input_rate=10.0))
     assert decision.reason == "rate: 12.5 frames/s possible, the camera delivers 10 of the target 20, load 80%"
 
 
 def test_where_the_camera_is_not_known_the_promised_rate_is_held():
     # 12.5 * 80 ms is 1.
-    decision = _governor(Goal("rate", 12.5)).decide(_observe(0.0, frame_time=0.08, input_rate=math.nan))
+    decision = make_governor(Goal("rate", 12.5)).decide(observe(0.0, frame_time=0.08, input_rate=math.nan))
     assert decision.option == Option(5, FULL)
 
 
 def test_a_camera_of_10_images_is_not_missed_by_an_option_of_10():
     allowed = replace(ALLOWED, max_rates=(10.0, math.inf))
-    governor = _governor(Goal("rate", 12.0), max_rate=10.0, allowed=allowed)
+    governor = make_governor(Goal("rate", 12.0), max_rate=10.0, allowed=allowed)
     # A second holds 9, 10 or 11 of its images.
-    observations = [_observe(float(t), frame_time=0.08, input_rate=(10.0, 11.0, 10.0, 9.0)[t % 4]) for t in range(300)]
+    observations = [observe(float(t), frame_time=0.08, input_rate=(10.0, 11.0, 10.0, 9.0)[t % 4]) for t in range(300)]
     assert not any(governor.decide(observation).changed for observation in observations)
 
 
 def test_noise_about_a_load_that_holds_breaks_no_promise():
     # 11.9 * 80 ms is 0.952; every second reading is 4 % longer, 0.990.
-    governor = _governor(Goal("rate", 11.9))
-    observations = [_observe(float(t), frame_time=0.08 * (0.96 if t % 2 else 1.04)) for t in range(1, 300)]
+    governor = make_governor(Goal("rate", 11.9))
+    observations = [observe(float(t), frame_time=0.08 * (0.96 if t % 2 else 1.04)) for t in range(1, 300)]
     assert not any(governor.decide(observation).changed for observation in observations)
 
 
 def test_a_camera_that_stops_changes_nothing_and_starts_the_hold_anew():
-    governor = _governor(Goal("power", 20.0), alpha=3)
-    _hold(governor, 0.0, 10, frame_time=0.03, watts=11.0)
-    stopped = _hold(governor, 10.0, 30, input_rate=0.0, watts=2.0)
+    governor = make_governor(Goal("power", 20.0), alpha=3)
+    hold_load(governor, 0.0, 10, frame_time=0.03, watts=11.0)
+    stopped = hold_load(governor, 10.0, 30, input_rate=0.0, watts=2.0)
     assert {(decision.changed, decision.reason) for decision in stopped} == {
         (False, "no images arrive, keeping the current option")
     }
-    assert _first_change(_hold(governor, 40.0, 20, frame_time=0.03, watts=11.0)) == 12
+    assert _first_change(hold_load(governor, 40.0, 20, frame_time=0.03, watts=11.0)) == 12
 
 
 def test_heat_is_answered_while_no_images_arrive():
-    governor = _governor(Goal("power", 20.0))
-    governor.decide(_observe(0.0, frame_time=0.08, watts=12.0, temperature=60.0))
-    assert governor.decide(_observe(1.0, input_rate=0.0, temperature=84.0)).changed
+    governor = make_governor(Goal("power", 20.0))
+    governor.decide(observe(0.0, frame_time=0.08, watts=12.0, temperature=60.0))
+    assert governor.decide(observe(1.0, input_rate=0.0, temperature=84.0)).changed
 
 
 def test_watts_that_are_missing_for_30_seconds_start_the_hold_anew():
-    governor = _governor(Goal("power", 20.0), alpha=3)
-    _hold(governor, 0.0, 10, frame_time=0.03, watts=11.0)
-    assert not any(decision.changed for decision in _hold(governor, 10.0, 30, frame_time=0.03))
-    assert _first_change(_hold(governor, 40.0, 20, frame_time=0.03, watts=11.0)) == 12
+    governor = make_governor(Goal("power", 20.0), alpha=3)
+    hold_load(governor, 0.0, 10, frame_time=0.03, watts=11.0)
+    assert not any(decision.changed for decision in hold_load(governor, 10.0, 30, frame_time=0.03))
+    assert _first_change(hold_load(governor, 40.0, 20, frame_time=0.03, watts=11.0)) == 12
 
 
 def test_watts_that_stick_lead_one_step_up_and_no_further():
     allowed = replace(ALLOWED, sizes=(FULL,))
-    governor = _governor(
+    governor = make_governor(
         Goal("power", 11.9), alpha=3, allowed=replace(allowed, max_rates=(2.0, 4.0, 8.0)), max_rate=2.0
     )
-    decisions = _hold(governor, 0.0, 100, frame_time=0.03, watts=5.0)
+    decisions = hold_load(governor, 0.0, 100, frame_time=0.03, watts=5.0)
     assert sum(decision.changed for decision in decisions) == 1
     assert decisions[-1].reason == "power: the reading is stuck at 5 W since the last change, waiting for a new one"
 
 
 def test_watts_that_stick_above_the_budget_take_one_step_down():
-    decisions = _hold(_governor(Goal("power", 9.0)), 0.0, 60, frame_time=0.08, watts=12.0)
+    decisions = hold_load(make_governor(Goal("power", 9.0)), 0.0, 60, frame_time=0.08, watts=12.0)
     assert sum(decision.changed for decision in decisions) == 1
 
 
 def test_after_a_minute_of_sleep_the_hold_starts_anew():
-    governor = _governor(Goal("rate", 8.0), alpha=3)
-    _hold(governor, 0.0, 11, frame_time=0.03)
-    assert _first_change(_hold(governor, 70.0, 20, frame_time=0.03)) == 12
+    governor = make_governor(Goal("rate", 8.0), alpha=3)
+    hold_load(governor, 0.0, 11, frame_time=0.03)
+    assert _first_change(hold_load(governor, 70.0, 20, frame_time=0.03)) == 12
 
 
 def test_a_clock_that_goes_back_does_not_stop_the_governor():
-    governor = _governor(Goal("rate", 12.5))
-    assert governor.decide(_observe(5000.0, frame_time=0.08)).changed
-    assert governor.decide(_observe(10.0, frame_time=0.3)).changed
+    governor = make_governor(Goal("rate", 12.5))
+    assert governor.decide(observe(5000.0, frame_time=0.08)).changed
+    assert governor.decide(observe(10.0, frame_time=0.3)).changed
 
 
 def test_with_a_single_option_nothing_changes_and_the_reason_says_why():
@@ -103,32 +103,32 @@ def test_with_a_single_option_nothing_changes_and_the_reason_says_why():
         (Goal("power", 5.0), {"watts": 12.0}),
         (Goal("latency", 0.05), {"latency": 0.1}),
     ):
-        decision = _governor(goal, allowed=only).decide(_observe(0.0, frame_time=0.08, **readings))
+        decision = make_governor(goal, allowed=only).decide(observe(0.0, frame_time=0.08, **readings))
         assert not decision.changed and decision.reason.endswith("; no allowed option does better")
 
 
 def test_what_the_rules_forbid_is_left_even_while_a_change_settles():
-    governor = _governor(Goal("rate", 12.5))
-    assert governor.decide(_observe(0.0, frame_time=0.08)).option == Option(5, FULL)
+    governor = make_governor(Goal("rate", 12.5))
+    assert governor.decide(observe(0.0, frame_time=0.08)).option == Option(5, FULL)
     governor.set_allowed(replace(ALLOWED, alphas=(3, 8)))
-    assert governor.decide(_observe(1.0, frame_time=0.08)).option == Option(3, FULL)
+    assert governor.decide(observe(1.0, frame_time=0.08)).option == Option(3, FULL)
 
 
 def test_a_forbidden_option_is_left_without_readings_for_one_that_draws_no_more():
     # 5 frames/s: 2 + 5 * 0.05 * 10 = 4.5 W; alpha 8 would draw 6 W, alpha 3 draws 3.5 W.
-    governor = _governor(Goal("power", 9.0), alpha=5, max_rate=5.0, allowed=replace(ONLY_ALPHA, max_rates=(5.0,)))
-    assert governor.decide(_observe(0.0)).option == Option(3, FULL, 5.0)
+    governor = make_governor(Goal("power", 9.0), alpha=5, max_rate=5.0, allowed=replace(ONLY_ALPHA, max_rates=(5.0,)))
+    assert governor.decide(observe(0.0)).option == Option(3, FULL, 5.0)
 
 
 def test_an_alpha_set_by_hand_is_kept_where_it_holds_the_promise_and_left_where_not():
-    governor = _governor(Goal("rate", 12.0))
-    assert not governor.decide(_observe(0.0, frame_time=0.08)).changed
+    governor = make_governor(Goal("rate", 12.0))
+    assert not governor.decide(observe(0.0, frame_time=0.08)).changed
     governor.set_current(Option(3, FULL), 1.0)
-    assert not any(decision.changed for decision in _hold(governor, 1.0, 10, frame_time=0.03))
-    governor = _governor(Goal("rate", 15.0), alpha=3)
-    governor.decide(_observe(0.0, frame_time=0.03))
+    assert not any(decision.changed for decision in hold_load(governor, 1.0, 10, frame_time=0.03))
+    governor = make_governor(Goal("rate", 15.0), alpha=3)
+    governor.decide(observe(0.0, frame_time=0.03))
     governor.set_current(Option(8, FULL), 1.0)
-    assert _first_change(_hold(governor, 1.0, 10, frame_time=0.08)) == 2  # settled
+    assert _first_change(hold_load(governor, 1.0, 10, frame_time=0.08)) == 2  # settled
 
 
 def _up_and_broken(frame_time, tuning=None):
@@ -136,7 +136,7 @@ def _up_and_broken(frame_time, tuning=None):
     governor = Governor(Goal("rate", 8.0), ONLY_ALPHA, Option(3, FULL), HandCostModel(), tuning)
     for second in range(60):
         up = governor.current.alpha == 8
-        decision = governor.decide(_observe(float(second), frame_time=frame_time if up else 0.03))
+        decision = governor.decide(observe(float(second), frame_time=frame_time if up else 0.03))
         if decision.changed and decision.option.alpha == 3:
             return governor, second, decision
     raise AssertionError("alpha 8 was kept")
@@ -152,28 +152,28 @@ def test_a_step_up_that_fails_badly_is_taken_back_at_once():
 
 def test_while_a_step_down_waits_its_reason_says_so():
     governor = Governor(Goal("rate", 8.0), ONLY_ALPHA, Option(3, FULL), HandCostModel())
-    _hold(governor, 0.0, 13, frame_time=0.03)
-    decision = governor.decide(_observe(14.0, frame_time=0.13))
+    hold_load(governor, 0.0, 13, frame_time=0.03)
+    decision = governor.decide(observe(14.0, frame_time=0.13))
     assert decision.reason == ("rate: 7.69 frames/s possible, target 8, load 104%; the next change is allowed in 8 s")
 
 
 def test_what_failed_is_tried_again_at_once_where_the_promise_asks_for_much_less():
     # It was predicted at 64 % and came to 104 %. At 4 frames/s it is believed to need 4 * 130 ms = 0.52.
     governor, failed_at, _ = _up_and_broken(0.13)
-    assert not any(decision.changed for decision in _hold(governor, failed_at + 1.0, 20, frame_time=0.03))
+    assert not any(decision.changed for decision in hold_load(governor, failed_at + 1.0, 20, frame_time=0.03))
     governor, failed_at, _ = _up_and_broken(0.13)
     governor.set_goal(Goal("rate", 4.0))
-    assert _first_change(_hold(governor, failed_at + 1.0, 20, frame_time=0.03)) < 15
+    assert _first_change(hold_load(governor, failed_at + 1.0, 20, frame_time=0.03)) < 15
 
 
 def test_an_option_that_fails_only_after_a_while_is_tried_ever_more_rarely():
     # alpha 8 takes the 80 ms that the model says, but 140 ms from its eighth second on.
-    governor = _governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
+    governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
     tries = []
     for second in range(3600):
         up = governor.current.alpha == 8
         slow = up and second - tries[-1] >= 8
-        decision = governor.decide(_observe(float(second), frame_time=(0.14 if slow else 0.08) if up else 0.03))
+        decision = governor.decide(observe(float(second), frame_time=(0.14 if slow else 0.08) if up else 0.03))
         if decision.changed and decision.option.alpha == 8:
             tries.append(second)
     pauses = [later - earlier for earlier, later in zip(tries, tries[1:])]
@@ -182,29 +182,27 @@ def test_an_option_that_fails_only_after_a_while_is_tried_ever_more_rarely():
 
 
 def test_a_smaller_budget_is_not_the_fault_of_the_step_up_before_it():
-    governor = _governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
-    _hold(governor, 0.0, 14, frame_time=0.03)
+    governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
+    hold_load(governor, 0.0, 14, frame_time=0.03)
     assert governor.current.alpha == 8
     governor.set_goal(Goal("rate", 15.0))
-    assert governor.decide(_observe(16.0, frame_time=0.08)).option.alpha == 3
+    assert governor.decide(observe(16.0, frame_time=0.08)).option.alpha == 3
     governor.set_goal(Goal("rate", 8.0))
-    assert _first_change(_hold(governor, 17.0, 20, frame_time=0.03)) == 13  # settled at 18, held for 12
+    assert _first_change(hold_load(governor, 17.0, 20, frame_time=0.03)) == 13  # settled at 18, held for 12
 
 
 def test_a_load_that_jumps_soon_after_a_step_up_is_answered_at_once():
-    governor = _governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
-    _hold(governor, 0.0, 13, frame_time=0.03)
-    decisions = _hold(governor, 13.0, 3, frame_time=0.08) + _hold(governor, 16.0, 3, frame_time=0.13)
+    governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
+    hold_load(governor, 0.0, 13, frame_time=0.03)
+    decisions = hold_load(governor, 13.0, 3, frame_time=0.08) + hold_load(governor, 16.0, 3, frame_time=0.13)
     assert _first_change(decisions) == 3  # second 16; without the jump it would be 22
 
 
 def test_while_the_board_is_hot_and_cools_nothing_that_draws_more_is_chosen():
-    governor = _governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
+    governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
 
     def decide(second, temperature):
-        return governor.decide(
-            _observe(float(second), frame_time=0.03, temperature=temperature, input_rate=8.0)
-        ).changed
+        return governor.decide(observe(float(second), frame_time=0.03, temperature=temperature, input_rate=8.0)).changed
 
     assert not any(decide(second, 72 - 0.02 * second) for second in range(11))
     # Just below the new limit and falling: no reason to step down, but alpha 8 draws 8.4 W instead of 4.4.
@@ -214,10 +212,10 @@ def test_while_the_board_is_hot_and_cools_nothing_that_draws_more_is_chosen():
 
 
 def test_how_the_temperature_rose_before_a_change_by_hand_is_no_reason_to_step_down():
-    governor = _governor(Goal("rate", 5.0))
+    governor = make_governor(Goal("rate", 5.0))
 
     def decide(second, frame_time, temperature):
-        return governor.decide(_observe(float(second), frame_time=frame_time, temperature=temperature)).changed
+        return governor.decide(observe(float(second), frame_time=frame_time, temperature=temperature)).changed
 
     assert not any(decide(second, 0.08, 66 + 0.7 * second) for second in range(15))  # up to 75.8
     governor.set_current(Option(5, FULL), 15.0)
@@ -231,7 +229,7 @@ def test_a_short_hold_steps_up_early_and_backs_off_as_long(hold):
     governor = Governor(Goal("rate", 8.0), ONLY_ALPHA, Option(3, FULL), HandCostModel(), tuning)
     tries = []
     for second in range(1200):
-        decision = governor.decide(_observe(float(second), frame_time=0.14 if governor.current.alpha == 8 else 0.03))
+        decision = governor.decide(observe(float(second), frame_time=0.14 if governor.current.alpha == 8 else 0.03))
         if decision.changed and decision.option.alpha == 8:
             tries.append(second)
     assert tries[0] == hold
@@ -252,9 +250,9 @@ def test_a_hold_below_a_second_is_refused(hold):
 def test_what_a_change_did_to_the_watts_scales_the_next_prediction():
     # A board that draws twice the watts of the model: 3 + 2 * 10 * busy.
     costs = CostEstimator(HandCostModel(), 12.0)
-    costs.observe(Option(8, FULL, 5.0), _observe(0.0, frame_time=0.08, watts=3 + 20 * 0.4))
+    costs.observe(Option(8, FULL, 5.0), observe(0.0, frame_time=0.08, watts=3 + 20 * 0.4))
     assert costs.watts(Option(8, FULL, 10.0), worst_case=False) == pytest.approx(11 + 4)  # 0.4 more busy by the model
-    costs.observe(Option(8, FULL, 10.0), _observe(3.0, frame_time=0.08, watts=3 + 20 * 0.8))
+    costs.observe(Option(8, FULL, 10.0), observe(3.0, frame_time=0.08, watts=3 + 20 * 0.8))
     # Half of the surprise: sqrt(2) for each watt of the model.
     assert costs.watts(Option(8, FULL, 5.0), worst_case=False) == pytest.approx(19 - 4 * math.sqrt(2))
 
@@ -262,17 +260,17 @@ def test_what_a_change_did_to_the_watts_scales_the_next_prediction():
 def test_a_step_out_of_a_load_that_has_just_jumped_teaches_nothing():
     costs = CostEstimator(HandCostModel(), 12.0)
     for second in range(3):
-        costs.observe(Option(8, FULL), _observe(float(second), frame_time=0.08))
-    costs.observe(Option(8, FULL), _observe(3.0, frame_time=0.14))
-    costs.observe(Option(3, FULL), _observe(6.0, frame_time=0.03))  # the jump is over
+        costs.observe(Option(8, FULL), observe(float(second), frame_time=0.08))
+    costs.observe(Option(8, FULL), observe(3.0, frame_time=0.14))
+    costs.observe(Option(3, FULL), observe(6.0, frame_time=0.03))  # the jump is over
     assert costs.frame_time(Option(8, FULL), worst_case=False) == pytest.approx(0.08)
 
 
 def test_a_surprise_is_learned_less_the_more_often_the_model_was_right():
     costs = CostEstimator(HandCostModel(), 12.0)
-    costs.observe(Option(3, FULL), _observe(0.0, frame_time=0.03))
-    costs.observe(Option(8, FULL), _observe(3.0, frame_time=0.08))  # as predicted
-    costs.observe(Option(3, FULL), _observe(6.0, frame_time=0.06))  # twice as long: 0.35 of the logarithm are learned
+    costs.observe(Option(3, FULL), observe(0.0, frame_time=0.03))
+    costs.observe(Option(8, FULL), observe(3.0, frame_time=0.08))  # as predicted
+    costs.observe(Option(3, FULL), observe(6.0, frame_time=0.06))  # twice as long: 0.35 of the logarithm are learned
     assert costs.frame_time(Option(8, FULL), worst_case=False) == pytest.approx(0.16 / 2**0.35)
 
 

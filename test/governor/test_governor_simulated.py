@@ -12,6 +12,8 @@ from tx2_simulator import Deviation, SimulatedTx2
 from espnet_ros.governor.governor import Governor
 from espnet_ros.governor.types import AllowedOptions, Goal, Option
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (1, 300, 301, 302)
 """Seeds that were not used to tune the governor."""
 FULL = (512, 1024)

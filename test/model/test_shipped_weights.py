@@ -15,6 +15,8 @@ from espnet_ros.model.loading import load_network
 from espnet_ros.synthetic import SyntheticStreet
 from espnet_ros.training.config_file import read_config
 
+pytestmark = pytest.mark.slow
+
 ALPHAS = (3, 5, 8)
 SHIPPED = [entry for entry in list_registry() if entry.family == SHIPPED_FAMILY]
 STREETS = range(900, 906)

@@ -1,13 +1,8 @@
-"""Fixtures that run the node in a process of its own. Each test run has a ROS domain of its own."""
+"""Fixtures that run the node in a process of its own."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
-
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 FAKE = {
     "backend": "fake",

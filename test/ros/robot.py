@@ -51,8 +51,7 @@ class NodeProcess:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                # What is started in the background of a script ignores SIGINT, and hands that on.
-                ["env", "--default-signal=INT", *command],
+                command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},

@@ -19,8 +19,6 @@ from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.segmenter import Segmenter
 
-pytestmark = pytest.mark.ros
-
 RATE_HZ = 15
 VOID = 11
 

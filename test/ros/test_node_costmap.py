@@ -21,8 +21,6 @@ from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.msg import ClassLayer, CostmapLayers
 from espnet_ros.types import ImageSize
 
-pytestmark = pytest.mark.ros
-
 CAMERA = CameraModel(ImageSize(120, 160), 100.0, 100.0, 79.5, 59.5)
 CITYSCAPES = load_class_table("cityscapes")
 CLASS_OF = np.zeros(256, np.uint8)

@@ -17,8 +17,6 @@ from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
 
-pytestmark = pytest.mark.ros
-
 FATAL_BRIGHTNESS = 13
 """An image that begins with this makes OpenVINO fail from then on."""
 FAILING_OPENVINO = """

@@ -20,8 +20,6 @@ from espnet_ros.engines import build_engine
 from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus, PowerStatus
 
-pytestmark = pytest.mark.ros
-
 CAMERA_RATE = 15.0  # Hz
 COMPETITORS = 6
 BUSY = "while True: pass"

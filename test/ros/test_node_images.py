@@ -13,8 +13,6 @@ from waiting import wait_until
 
 from espnet_ros.classes import load_class_table
 
-pytestmark = pytest.mark.ros
-
 CITYSCAPES = load_class_table("cityscapes")
 
 

@@ -11,8 +11,6 @@ from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
 
-pytestmark = pytest.mark.ros
-
 FAILING_ENGINE = """
 import sys
 

@@ -12,8 +12,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from robot import make_image
 from waiting import wait_until
 
-pytestmark = pytest.mark.ros
-
 SECONDS = float(os.environ.get("ESPNET_OVERLOAD_SECONDS", "6"))
 """How long the node is overloaded; 30 is what it is made for, 6 is what a test run can wait for."""
 ENGINE_SECONDS = 0.05

@@ -12,8 +12,6 @@ from waiting import wait_until
 from espnet_ros.msg import EngineStatus
 from espnet_ros.types import UNLABELLED
 
-pytestmark = pytest.mark.ros
-
 BROKEN_FACTS = """
 network: espnet
 alpha: 3

@@ -12,8 +12,6 @@ from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
 
-pytestmark = pytest.mark.ros
-
 PROFILES = """
 profiles:
   patrol: {board_modes: [MAXP_CORE_ALL], alpha: 5, max_rate: 12, threads: 1}

@@ -10,8 +10,6 @@ from fake_board.jtop import Service
 from fake_board.tx2 import Tx2
 from powered import LONGEST_SILENCE, WARN, Images, Powered, board_environment
 
-pytestmark = pytest.mark.ros
-
 
 @pytest.fixture(scope="module")
 def tx2(tmp_path_factory):

@@ -11,8 +11,6 @@ from fake_board.jtop import Service
 from fake_board.tx2 import Tx2
 from powered import OK, Images, Powered, board_environment
 
-pytestmark = pytest.mark.ros
-
 
 @pytest.fixture(scope="module")
 def powered(start_node, make_robot, tmp_path_factory, engine_cache):

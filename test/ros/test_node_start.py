@@ -12,8 +12,6 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.loading import resolve_spec
 
-pytestmark = pytest.mark.ros
-
 FIRST_ANSWER = 3.0  # s after activate
 MEMORY = 400e6  # bytes resident, with the 67e6 of Fast DDS's segment (config/fastdds_large_images.xml)
 IMAGES = 20

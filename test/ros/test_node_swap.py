@@ -27,8 +27,6 @@ from espnet_ros.msg import EngineStatus
 from espnet_ros.synthetic import StreetWorld, default_camera, drive
 from espnet_ros.types import ImageSize
 
-pytestmark = pytest.mark.ros
-
 PERIOD = 1 / 15  # s
 SIZE = ImageSize(184, 240)
 OTHER_SIZE = ImageSize(96, 128)

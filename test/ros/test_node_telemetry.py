@@ -8,11 +8,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from fake_board.tx2 import Tx2
+from kernel_files import write_tree
 from powered import ERROR, INPUT_RAIL, LONGEST_SILENCE, OK, WARN, Images, Powered, board_environment
-from test_sysfs import write_tree
 from waiting import wait_until
-
-pytestmark = pytest.mark.ros
 
 ZONE = "sys/class/thermal/thermal_zone0"
 COOLER = "sys/class/thermal/cooling_device0"

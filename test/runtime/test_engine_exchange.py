@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.fake import FakeEngine
@@ -50,7 +50,8 @@ class Workshop:
         self.unbuildable = {}
         self.may_build = threading.Event()
         self.may_build.set()
-        self.control = EngineExchange(lambda: None)
+        self.at_change = lambda: None
+        self.control = EngineExchange(lambda: self.at_change())
 
     def build(self, spec, excluded=()):
         assert self.may_build.wait(20)
@@ -63,15 +64,20 @@ class Workshop:
         return self.built[-1]
 
     def start(self, config):
-        self.control.build_first(config)
+        self.build_first(config)
         self.rest()
+
+    def build_first(self, config):
+        self.config = config
+        self.control.build_first(config)
 
     def rest(self):
         """Wait until nothing is left to do in the background."""
-        wait_until(lambda: self.control._builder._thread is None, "the builder has nothing left to do")
+        self.control.join(TIMEOUT)
 
     def change(self, **values):
-        self.control.apply(self.control._config.changed(values))
+        self.control.apply(self.config.changed(values))
+        self.config = self.config.changed(values)
 
     def ask(self, with_confidence=False, image=IMAGE):
         return self.control.segment(image, "bgr", with_confidence)
@@ -138,7 +144,7 @@ def test_ready_engines_have_answered_the_kind_of_image_that_flows(workshop):
 
 def test_a_ready_engine_that_is_not_warm_is_warmed_up_before_it_is_used(workshop, monkeypatch):
     workshop.start(READY)
-    monkeypatch.setattr(workshop.control.segmenter, "_flow_changed", None)  # the background has no time yet
+    monkeypatch.setattr(workshop.control.segmenter, "flow_changed", None)  # the background has no time yet
     workshop.ask()
     assert workshop.control.report().ready_alphas == (8,)
     workshop.change(alpha=3)
@@ -224,7 +230,7 @@ def test_a_change_to_a_ready_alpha_overtakes_a_building(workshop):
 
 
 def test_a_change_comes_before_the_rest_of_the_siblings(workshop):
-    workshop.control.build_first(CONFIG)
+    workshop.build_first(CONFIG)
     workshop.may_build.clear()
     workshop.change(keep_alphas_ready=True)
     wait_until(lambda: workshop.control.report().building, "alpha 3 is being built")
@@ -291,9 +297,9 @@ def test_weights_of_one_alpha_have_no_siblings(workshop):
 
 def test_the_report_tells_what_is_being_built_and_how_far_it_is(workshop):
     told = []
-    workshop.control._changed = lambda: told.append(workshop.control.report())
+    workshop.at_change = lambda: told.append(workshop.control.report())
     workshop.start(CONFIG)
-    assert [(report.state, report.building, round(report.progress, 2)) for report in told] == [
+    assert [(report.state, report.building, round(report.progress, 2)) for report in told if report.building] == [
         (EngineState.BUILDING, "street (alpha 8) for backend fake: looking for the weights", 0.0),
         (EngineState.BUILDING, "street (alpha 8) for backend fake: building", 0.33),
     ]
@@ -301,7 +307,7 @@ def test_the_report_tells_what_is_being_built_and_how_far_it_is(workshop):
     told.clear()
     workshop.change(alpha=3)
     workshop.rest()
-    assert [(report.state, report.building[-12:], round(report.progress, 2)) for report in told] == [
+    assert [(report.state, report.building[-12:], round(report.progress, 2)) for report in told if report.building] == [
         (EngineState.REPLACING, " the weights", 0.0),
         (EngineState.REPLACING, "ke: building", 0.33),
         (EngineState.REPLACING, ": warming up", 0.67),
@@ -439,7 +445,7 @@ def test_a_change_back_to_the_engine_that_broke_tries_it_again(broken):
 
 
 def test_an_engine_that_is_ready_after_the_end_is_freed(workshop):
-    workshop.control.build_first(CONFIG)
+    workshop.build_first(CONFIG)
     workshop.may_build.clear()
     workshop.change(keep_alphas_ready=True)
     wait_until(lambda: workshop.control.report().building, "alpha 3 is being built")

@@ -11,6 +11,8 @@ from espnet_ros.synthetic import Mount, SyntheticStreet, default_camera
 from espnet_ros.synthetic.recording import record_drive
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.slow
+
 MOUNT = Mount(height=1.2, pitch=0.1, roll=-0.05, x=0.3)
 
 

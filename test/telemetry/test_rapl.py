@@ -2,17 +2,13 @@
 
 import errno
 import math
-from pathlib import Path
 
 import pytest
-from test_sysfs import write_tree
+from kernel_files import POWERCAP, SPAN, add_zone, set_energies, write_tree
 
 import espnet_ros.telemetry.rapl as rapl
 from espnet_ros.errors import PowerError
 from espnet_ros.telemetry.rapl import RaplReader
-
-POWERCAP = "sys/class/powercap"
-SPAN = 262_143_328_850
 
 
 class Clock:
@@ -21,18 +17,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-def set_energies(root: Path, **microjoules: int) -> None:
-    """``zone`` as ``intel-rapl:0:1`` is written ``_0_1``."""
-    for zone, energy in microjoules.items():
-        write_tree(root, {f"{POWERCAP}/intel-rapl{zone.replace('_', ':')}/energy_uj": energy})
-
-
-def add_zone(root: Path, zone: str, name: str, energy: int = 0) -> None:
-    folder = f"{POWERCAP}/intel-rapl{zone}"
-    files = {f"{folder}/name": name, f"{folder}/energy_uj": energy, f"{folder}/max_energy_range_uj": SPAN}
-    write_tree(root, files)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from test_rapl import add_zone
+from kernel_files import add_zone
 
 from espnet_ros.errors import PowerError
 from espnet_ros.telemetry.rapl import RaplReader
@@ -99,11 +99,12 @@ def test_an_x86_without_graphics_card_is_read_by_rapl(monkeypatch, tmp_path):
 
 
 def test_the_newest_reading_and_its_age_are_told(sample):
-    times = iter([100.0, 103.5])
+    now = [100.0]
     reader = Reader()
     reader.read = lambda: PowerReading(100.5, 7.0)
-    sampler = sample(reader.source, clock=lambda: next(times), period=30.0)
-    wait_for(lambda: sampler._reading is not None)
+    sampler = sample(reader.source, clock=lambda: now[0], period=30.0)
+    wait_for(lambda: sampler.latest().reading is not None)
+    now[0] = 103.5
     latest = sampler.latest()
     assert (latest.source, latest.reading.watts_total, latest.age) == ("steady", 7.0, 3.0)
     assert not latest.stalled

@@ -1,9 +1,7 @@
 """Sensors and cooling devices in folders that look like Linux's."""
 
-from pathlib import Path
-from typing import Dict, Union
-
 import pytest
+from kernel_files import write_tree
 
 from espnet_ros.telemetry.sysfs import (
     find_cpu_temperatures,
@@ -12,15 +10,6 @@ from espnet_ros.telemetry.sysfs import (
     is_throttled,
     read_temperatures,
 )
-
-
-def write_tree(root: Path, files: Dict[str, Union[str, int]]) -> Path:
-    """Write each file with a line end, as the kernel has it."""
-    for name, content in files.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{content}\n")
-    return root
 
 
 def test_thermal_zones_are_in_degrees_and_have_different_names(tmp_path):

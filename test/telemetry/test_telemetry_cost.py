@@ -11,10 +11,9 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from test_nvml import Nvml
-from test_rapl import add_zone
-from test_sysfs import write_tree
-from test_telemetry_jetson import TX2, Jtop, JtopException
+from fake_jetson_stats import TX2, Jtop, JtopException
+from fake_nvml import Nvml
+from kernel_files import add_zone, write_tree
 
 from espnet_ros.telemetry.sampler import Source, TelemetrySampler, choose_reader, usual_sources
 

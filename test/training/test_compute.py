@@ -5,6 +5,8 @@ from espnet_ros.errors import ParameterError
 from espnet_ros.model.loading import build_network
 from espnet_ros.training.compute import choose_compute, guard_convolutions
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_cpu_computes_in_bf16_where_it_has_it(make_config, monkeypatch):
     with pytest.raises(ParameterError, match="precision must be fp32 or bf16 on a CPU, is 'fp16'"):

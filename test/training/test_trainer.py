@@ -15,16 +15,20 @@ import yaml
 from reporting.svg_reader import read_groups
 
 from espnet_ros import cli
+from espnet_ros.classes import load_class_table
 from espnet_ros.errors import ParameterError, TrainingError, WeightsError
 from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.model.graph import SegmentationGraph
 from espnet_ros.model.loading import load_network, read_state_dict
 from espnet_ros.training import stage_run
 from espnet_ros.training.files import load_snapshot
+from espnet_ros.training.images import load_images
 from espnet_ros.training.interruption import Interruption
 from espnet_ros.training.start import start_network
 from espnet_ros.training.trainer import Trainer
 from espnet_ros.training.validation import Normalisation, predict
+
+pytestmark = pytest.mark.slow
 
 
 def _train(config, out, resume=False):
@@ -87,7 +91,7 @@ def test_a_tiny_run_learns_and_its_weights_load_like_any_others(make_config, tmp
     assert trainer.measure(0, network.state_dict()) == report["scores"]
     assert report["best_epoch"] == load_snapshot(out / "state.pt")["finished"][0]["epoch"]
 
-    images = trainer._validation[0].images
+    images = load_images(config.sources, load_class_table("camvid"), config.input_size, False).validation[0].images
     trained = predict(network, Normalisation(checkpoint.mean_bgr, checkpoint.std_bgr), images)
     labels = torch.cat([SegmentationGraph(network, checkpoint)(image[None])[0] for image in images])
     assert (trained == labels).float().mean() > 0.9999  # rounding of another order of sums

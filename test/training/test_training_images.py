@@ -13,6 +13,8 @@ from espnet_ros.training.statistics import class_frequencies, normalisation
 from espnet_ros.training.streets import draw_streets
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.slow
+
 SIZE = ImageSize(48, 64)
 STREETS = SyntheticSource(first_seed=3, seeds=2, frames=2, spacing=4.0, camera_height=(1.2, 1.6))
 

@@ -114,7 +114,7 @@ class MachineCode:
         arrays = (self._arena, self._constants, pixels, self.labels, self.confidence, self._progress)
         context = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
         call = (ctypes.addressof(context), int(pixels.dtype == np.float32), int(with_confidence))
-        here = _current_core()
+        here = current_core()
         for helper in self._helpers:
             helper.leave(here)
             helper.start(call, context)
@@ -196,7 +196,7 @@ def _memory(size: int) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, size), np.uint8)
 
 
-def _current_core() -> int:
+def current_core() -> int:
     """The core that the calling thread runs on; -1 where the system does not tell."""
     try:
         return int(_LIBC.sched_getcpu())

@@ -71,7 +71,7 @@ class TensorRtEngine:
         self._session.close()
 
     def _find_or_build(self) -> Tuple[Path, AgreementResult]:
-        key = _cache_key(self.spec, self.precision, self._gpu)
+        key = cache_key(self.spec, self.precision, self._gpu)
         folder = EngineCache(self.spec.cache).find_or_build(key, self._build, self.spec.checkpoint.name)
         verdict = read_agreement_result(folder)
         if verdict.refusal:
@@ -99,7 +99,7 @@ class TensorRtEngine:
         return session
 
 
-def _cache_key(spec: EngineSpec, precision: str, gpu: Gpu) -> Dict[str, str]:
+def cache_key(spec: EngineSpec, precision: str, gpu: Gpu) -> Dict[str, str]:
     """All that the engine and the verdict on it depend on."""
     folder = Path(__file__).parent
     sources = b"".join((folder / name).read_bytes() for name in _BUILD_SOURCES)

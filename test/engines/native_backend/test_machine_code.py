@@ -27,7 +27,10 @@ from espnet_ros.synthetic import SyntheticStreet, default_camera
 from espnet_ros.types import ImageSize
 
 FLAGS = cpu_flags()
-pytestmark = pytest.mark.skipif(choose_unit(FLAGS) is None, reason="needs an x86-64 CPU with AVX2 and FMA")
+pytestmark = [
+    pytest.mark.skipif(choose_unit(FLAGS) is None, reason="needs an x86-64 CPU with AVX2 and FMA"),
+    pytest.mark.slow,
+]
 UNITS = [unit for unit in (AVX512, AVX2) if set(unit.flags) <= set(FLAGS)]
 SIZE = ImageSize(104, 200)  # an eighth is 13 x 25: no vector divides it
 
@@ -176,6 +179,6 @@ def test_helpers_keep_off_the_core_of_the_thread_that_wakes_them(start, checkpoi
     (helper,) = (each for each in threading.enumerate() if each.name == "engine 1")
     allowed = os.sched_getaffinity(0)
     for core in sorted(allowed)[:2]:
-        monkeypatch.setattr(machine_code, "_current_core", lambda core=core: core)
+        monkeypatch.setattr(machine_code, "current_core", lambda core=core: core)
         code.run(images[0], with_confidence=False)
         assert os.sched_getaffinity(helper.native_id) == allowed - {core}

@@ -22,7 +22,7 @@ from espnet_ros.synthetic import SyntheticStreet
 
 FLAGS = cpu_flags()
 UNIT = choose_unit(FLAGS)
-pytestmark = pytest.mark.skipif(UNIT is None, reason="needs an x86-64 CPU with AVX2 and FMA")
+pytestmark = [pytest.mark.skipif(UNIT is None, reason="needs an x86-64 CPU with AVX2 and FMA"), pytest.mark.slow]
 HAS_INT8 = UNIT is not None and UNIT.has(UNIT.int8, FLAGS)
 
 

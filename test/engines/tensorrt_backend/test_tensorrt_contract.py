@@ -22,6 +22,8 @@ from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.torch_engine import TorchEngine
 from espnet_ros.loading import resolve_spec
 
+pytestmark = pytest.mark.process
+
 SIZE = (48, 64)
 
 

@@ -9,6 +9,8 @@ from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
 from espnet_ros.engines.tensorrt.device import Gpu, choose_precision, find_gpu
 from espnet_ros.errors import EngineError
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize(
     ("capability", "precisions"),

@@ -17,6 +17,8 @@ from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.model.loading import build_network
 from espnet_ros.types import ImageSize
 
+pytestmark = pytest.mark.process
+
 # What of torch2trt's lists our networks meet, as it is in its repository at these versions.
 _EVERYWHERE = (
     "torch.Tensor.permute", "torch.Tensor.__sub__", "torch.Tensor.__mul__", "torch.Tensor.__add__", "torch.cat",

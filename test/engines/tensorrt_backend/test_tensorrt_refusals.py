@@ -15,7 +15,7 @@ from espnet_ros.engines.agreement_result import read_agreement_result
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.errors import DatasetError, EngineError, WeightsError
 
-pytestmark = needs_standin
+pytestmark = [needs_standin, pytest.mark.process]
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,10 @@ def test_an_engine_of_another_size_is_refused(border, spec):
     build_engine(spec).close()
     from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
     from espnet_ros.engines.tensorrt.device import find_gpu
-    from espnet_ros.engines.tensorrt.engine import _cache_key
+    from espnet_ros.engines.tensorrt.engine import cache_key
     from espnet_ros.engines.tensorrt.session import EngineSession
 
     runtime = CudaRuntime()
-    folder = EngineCache(spec.cache).find(_cache_key(spec, "fp16", find_gpu(runtime)))
+    folder = EngineCache(spec.cache).find(cache_key(spec, "fp16", find_gpu(runtime)))
     with pytest.raises(EngineError, match=r"must have the bindings .*pixels \(1, 96, 64, 3\).* has .*\(1, 48, 64, 3\)"):
         EngineSession((folder / "engine.plan").read_bytes(), ImageSize(96, 64), "error", runtime)

@@ -19,7 +19,6 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.errors import NodeError
 from espnet_ros.ros.node_process import run_node
 
-pytestmark = pytest.mark.ros
 FAKE = ["--backend", "fake", "--weights", "camvid"]
 
 
@@ -149,8 +148,6 @@ def test_an_interrupted_demo_leaves_no_node_behind(drive, number, code):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a test run in the background of a script has SIGINT ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 30

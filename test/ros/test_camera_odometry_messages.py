@@ -17,8 +17,6 @@ from espnet_ros.ros.camera_calibration import camera_from_msg
 from espnet_ros.ros.camera_odometry_messages import camera_to_msg, odometry_to_msg
 from espnet_ros.types import ImageSize
 
-pytestmark = pytest.mark.ros
-
 
 @pytest.mark.parametrize(
     "turn",

@@ -13,7 +13,6 @@ pytest.importorskip("espnet_ros.msg", reason="needs the built messages (make set
 from espnet_ros import cli
 from espnet_ros.ros.player import Player
 
-pytestmark = pytest.mark.ros
 FAKE = ["--backend", "fake", "--weights", "cityscapes", "--input-height", "24", "--input-width", "40"]
 FRAMES = 24
 

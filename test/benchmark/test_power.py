@@ -18,6 +18,8 @@ from espnet_ros import cli
 from espnet_ros.governor.cost_model import OperationCostModel
 from espnet_ros.governor.measured_cost_model import read_measured_costs
 
+pytestmark = pytest.mark.slow
+
 FAKE = ["--backend", "fake", "--alpha", "3", "--sizes", "48x64", "--frames", "0"]
 SHORT = ["--seconds", "0.4", "--settle", "0", "--rest", "0.4"]
 NAMES = ["MAXN", "MAXQ", "MAXP_CORE_ALL", "MAXP_CORE_ARM", "MAXP_CORE_DENVER"]

@@ -1,4 +1,4 @@
-"""The command ``espnet_ros``: the only place that prints errors and decides on the exit code."""
+"""The command `espnet_ros`. Only this module prints errors and sets the exit code."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM came. It unwinds as Ctrl-C does, so that what was started is stopped."""
+    """SIGTERM was received. It unwinds the stack like Ctrl-C, so child processes are stopped."""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one subcommand.
 
     Args:
-        argv: arguments without the program's name; None for those of the process.
+        argv: arguments without the program name; None for `sys.argv`.
 
     Returns:
-        Exit code: 0 done, 1 an ``EspnetError`` (one line on stderr), 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+        Exit code: 0 success, 1 an `EspnetError` (one line on stderr), 2 invalid usage, 130 Ctrl-C, 143 SIGTERM.
     """
     try:
         args = build_parser().parse_args(argv)
         with _terminating_as_interrupt():
             return int(args.run(args))
-    except SystemExit as exit_request:  # argparse: 0 after --help, 2 after wrong usage
+    except SystemExit as exit_request:  # argparse: 0 after --help, 2 after invalid usage
         return exit_request.code if isinstance(exit_request.code, int) else _EXIT_ERROR
     except EspnetError as error:
         print(f"espnet_ros: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -47,17 +47,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return _EXIT_TERMINATED
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of our output is gone, as in `espnet_ros weights list | head -1`
+    except BrokenPipeError:  # the reader closed the pipe, as in `espnet_ros weights list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_ERROR
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="espnet_ros",
         description="Semantic segmentation with ESPNet for ROS 2.",
-        epilog="'espnet_ros COMMAND --help' says more, with an example.",
+        epilog="'espnet_ros COMMAND --help' shows the options and an example.",
     )
     parser.add_argument("--version", action="version", version=f"espnet_ros {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")

@@ -145,7 +145,7 @@ def test_evaluate_reads_a_bag(drive):
     ("options", "message"),
     [
         ([], "evaluate needs --images (with --labels) or --bag"),
-        (["--labels", "x"], "--labels belongs to --images"),
+        (["--labels", "x"], "--labels needs --images"),
         (["--images", "{drive}/labels/../images", "--weights", "mars"], "weights 'mars'"),
         (["--images", "{drive}/images", "--classes", "cityscapes"], "class table 'cityscapes' has 20 classes"),
         (["--images", "{drive}/images", "--input-height", "9"], "input_height must be a multiple of 8"),
@@ -211,7 +211,10 @@ def test_weights_fetch_refuses_an_unknown_name(capsys):
 def test_a_seed_belongs_to_the_synthetic_street(tmp_path, capsys):
     assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 12, 3), np.uint8))
     assert cli.main(["demo", "--images", str(tmp_path), "--seed", "3"]) == 1
-    assert "--seed chooses a synthetic street, so it takes no --images, --video or --bag" in capsys.readouterr().err
+    assert (
+        "--seed selects a synthetic street and cannot be combined with --images, --video or --bag"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_demo_says_which_weights_are_missing(tmp_path, capsys):

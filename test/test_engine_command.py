@@ -84,7 +84,7 @@ def test_build_says_what_was_built_and_where_and_that_it_was_there_the_next_time
     (entry,) = cache.entries()
     assert re.fullmatch(rf"  built in 0\.\d s: {entry.path}", lines[2])
     code, lines, _ = espnet_engine("build")
-    assert (code, lines[2]) == (0, f"  was there: {entry.path}")
+    assert (code, lines[2]) == (0, f"  already built: {entry.path}")
 
 
 def test_build_makes_one_engine_for_each_alpha(espnet_engine, built, cache):
@@ -158,7 +158,7 @@ def test_what_is_built_is_what_the_node_asks_for(built, tmp_path):
         (["--input-height", "9"], "input_height must be a multiple of 8 pixel, is 9"),
         (
             ["--weights", "espnet_alpha8_street", "--alphas", "8", "3"],
-            "--alphas must be 8, which the checkpoint 'espnet_alpha8_street' has, is 3",
+            "--alphas must be 8 with checkpoint 'espnet_alpha8_street', is 3",
         ),
     ],
 )
@@ -178,12 +178,12 @@ def test_a_parameter_of_the_wrong_type_in_the_file_is_refused(espnet_engine, bui
 def test_build_fails_where_the_engine_cannot_be_kept(built, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert cli.main(["engine", "build", "--cache", str(tmp_path / "file")]) == 1
-    assert f"engine cache {tmp_path}/file: cannot keep espnet_alpha8_street" in capsys.readouterr().err
+    assert f"engine cache {tmp_path}/file: cannot store espnet_alpha8_street" in capsys.readouterr().err
 
 
 def test_build_says_so_where_a_backend_keeps_nothing(espnet_engine, cache):
     code, lines, _ = espnet_engine("build", "--backend", "fake")
-    assert (code, lines[-1]) == (0, "  backend 'fake' has nothing to keep")
+    assert (code, lines[-1]) == (0, "  backend 'fake' has nothing to store")
     assert cache.entries() == []
 
 
@@ -222,11 +222,11 @@ def test_an_empty_cache_is_no_error(espnet_engine, cache):
 
 def test_verify_names_what_is_damaged_and_fails(espnet_engine, cache):
     first, second = _put(cache), _put(cache, alpha="8")
-    assert espnet_engine("verify") == (0, [f"{first.name} is whole", f"{second.name} is whole"], "")
+    assert espnet_engine("verify") == (0, [f"{first.name} is intact", f"{second.name} is intact"], "")
     (second / "plan").write_text("x")
     code, lines, _ = espnet_engine("verify")
-    assert (code, lines) == (1, [f"{first.name} is whole", f"{second.name} has a file that was changed: plan"])
-    assert espnet_engine("verify", "tensorrt-espnet-3") == (0, [f"{first.name} is whole"], "")
+    assert (code, lines) == (1, [f"{first.name} is intact", f"{second.name} has a file that was changed: plan"])
+    assert espnet_engine("verify", "tensorrt-espnet-3") == (0, [f"{first.name} is intact"], "")
 
 
 def test_remove_takes_those_whose_names_begin_so(espnet_engine, cache):
@@ -255,7 +255,7 @@ def test_remove_all_leaves_what_is_not_the_caches_own(espnet_engine, cache):
 def test_remove_must_be_told_what(espnet_engine, cache, options):
     _put(cache)
     code, _, error = espnet_engine("remove", *options)
-    assert (code, error) == (1, "espnet_ros: error: engine remove takes one of: names, --all, --damaged\n")
+    assert (code, error) == (1, "espnet_ros: error: engine remove needs one of: names, --all, --damaged\n")
     assert len(cache.entries()) == 1
 
 
@@ -263,7 +263,7 @@ def test_remove_must_be_told_what(espnet_engine, cache, options):
 def test_a_name_that_fits_nothing_is_refused(espnet_engine, cache, action):
     _put(cache)
     code, _, error = espnet_engine(action, "tensorrt", "onnx")
-    assert (code, "no engine's name begins with 'onnx'" in error) == (1, True)
+    assert (code, "no engine name begins with 'onnx'" in error) == (1, True)
     assert len(cache.entries()) == 1
 
 
@@ -276,8 +276,8 @@ def test_two_commands_at_once_build_an_engine_once(untrained_checkpoint, tmp_pat
     both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
     results = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], results
-    outcomes = sorted(re.search(r"  (built in|was there)", out).group(1) for out, _ in results)
-    assert outcomes == ["built in", "was there"]
+    outcomes = sorted(re.search(r"  (built in|already built)", out).group(1) for out, _ in results)
+    assert outcomes == ["already built", "built in"]
     (entry,) = EngineCache(str(tmp_path)).entries()
     assert entry.weights_name == "untrained.pth"
     assert cli.main(["engine", "verify", "--cache", str(tmp_path)]) == 0

@@ -64,10 +64,10 @@ def test_parameters_that_nobody_asks_for_are_left_out(read):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must have a node's name, and below it 'ros__parameters'"),
-        ("alpha: 3", "must have a node's name, and below it 'ros__parameters'"),
-        ("ros__parameters: {alpha: 3}", "must have a node's name, and below it 'ros__parameters'"),
-        ("[1]", "must have a node's name, and below it 'ros__parameters'"),
+        ("", "must have a node name with 'ros__parameters' below it"),
+        ("alpha: 3", "must have a node name with 'ros__parameters' below it"),
+        ("ros__parameters: {alpha: 3}", "must have a node name with 'ros__parameters' below it"),
+        ("[1]", "must have a node name with 'ros__parameters' below it"),
         ("espnet: {ros__parameters: [alpha]}", r"'ros__parameters' of /espnet must be a mapping, is \['alpha'\]"),
         ("a: {", "cannot be read: "),
     ],

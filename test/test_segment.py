@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from espnet_ros import cli
-from espnet_ros.commands import segment
+from espnet_ros.commands import segment, segment_files
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_a_video_gives_an_overlay_video_and_on_request_the_labels(tmp_path, opti
 
 def test_a_very_large_image_is_tiled_by_itself_and_its_overlay_is_an_overview(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(segment, "AUTO_TILED_PIXELS", 100 * 200)
-    monkeypatch.setattr(segment, "OVERVIEW_SIDE", 102)
+    monkeypatch.setattr(segment_files, "OVERVIEW_SIDE", 102)
     image = np.random.default_rng(0).integers(0, 256, (101, 204, 3), np.uint8)
     assert cv2.imwrite(str(tmp_path / "slide.png"), image)
     tile = ["--input-height", "48", "--input-width", "64", "--overlap", "16"]
@@ -107,18 +107,18 @@ def test_tiling_can_be_forced_and_forbidden(tmp_path, tiled, is_exact):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("missing.png", [], "missing.png: there is no such file or folder"),
+        ("missing.png", [], "missing.png: no such file or folder"),
         ("broken.png", [], "broken.png: not an image that OpenCV can read"),
         ("notes.txt", [], "notes.txt: not a video that OpenCV can read"),
-        ("empty", [], "empty: must hold at least one image (.png"),
-        ("twins", [], "stems must differ, but those of a.jpg and a.png do not"),
+        ("empty", [], "empty: must contain at least one image (.png"),
+        ("twins", [], "a.jpg and a.png have the same stem"),
         ("good.png", ["--weights", "mars"], "weights 'mars': neither a file"),
         ("good.png", ["--opacity", "2"], "overlay_opacity must be at most 1"),
         ("good.png", ["--overlap", "-8"], "--overlap must be at least 0 pixels, is -8"),
         ("good.png", ["--tiled", "always", "--input-height", "16", "--overlap", "16"], "overlap must be at most 8"),
-        ("good.png", ["--out", "notes.txt"], "cannot be made: "),
-        ("out/labels", [], "must not hold the input"),
-        ("out/overlays/b.png", [], "must not hold the input"),
+        ("good.png", ["--out", "notes.txt"], "cannot be created: "),
+        ("out/labels", [], "must not contain the input"),
+        ("out/overlays/b.png", [], "must not contain the input"),
     ],
 )
 def test_what_cannot_be_segmented_is_one_line(tmp_path, monkeypatch, capsys, source, options, message):

@@ -1,5 +1,6 @@
-"""Subcommands of ``espnet_ros``, one module each.
+"""The subcommands of `espnet_ros`, one module each, and the options that several of them share.
 
-A module offers ``add_parser(subparsers)``, which registers the subcommand and sets its ``run`` as the default, and
-``run(args) -> int``, which does the work and returns the exit code.
+Each module has ``add_parser(subparsers)``, which registers the subcommand, and ``run(args) -> int``, which does the
+work and returns the exit code. Modules may import everything but `cli`; slow imports go into ``run``.
+Start with `evaluate.py`, a short one; `options.py` turns the node's parameters into options.
 """

@@ -1,4 +1,4 @@
-"""``espnet_ros bag``: recordings for replay and evaluation."""
+"""`espnet_ros bag`: create recordings for replay and evaluation."""
 
 from __future__ import annotations
 
@@ -22,44 +22,46 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "bag",
-        "Make recordings for replay and evaluation.",
+        "Create recordings for replay and evaluation.",
         "espnet_ros bag create --images val/images --labels val/labels --out drive",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="create")
     creating = add_command(
         actions,
         "create",
-        "Write a folder of images, with their labels, as a rosbag2.",
+        "Write a folder of images and their labels as a rosbag2.",
         "espnet_ros bag create --images val/images --labels val/labels --out drive --storage sqlite3 --rate 15",
     )
-    creating.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images, by name")
+    creating.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of images, in the order of their names"
+    )
     creating.add_argument(
         "--labels",
         type=Path,
         metavar="DIR",
-        help="folder of label images of the same stems (default: the folder 'labels' beside the images, if any)",
+        help="folder of label images with the same stems (default: the folder 'labels' beside the images, if any)",
     )
-    creating.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder to make; it must not exist")
+    creating.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder to create; it must not exist")
     creating.add_argument("--storage", choices=_STORAGES, default=_STORAGES[0], help="format (default: %(default)s)")
     creating.add_argument(
-        "--rate", type=float, default=DEFAULT_RATE_HZ, metavar="HZ", help="images a second (default: %(default)s)"
+        "--rate", type=float, default=DEFAULT_RATE_HZ, metavar="HZ", help="images per second (default: %(default)s)"
     )
     creating.add_argument(
         "--fov",
         type=float,
         default=_DEFAULT_FOV_DEGREES,
         metavar="DEGREES",
-        help="horizontal field of view that camera_info assumes (default: %(default)s)",
+        help="horizontal field of view to write to camera_info (default: %(default)s)",
     )
     creating.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the bag and say what it holds.
+    """Write the bag and print a summary.
 
     Raises:
-        ParameterError: the rate or the field of view breaks its rule.
-        DatasetError: the images cannot be used, or the bag cannot be written.
+        ParameterError: the rate or the field of view is out of range.
+        DatasetError: the images cannot be read, or the bag cannot be written.
     """
     from espnet_ros.evaluation.bag import create_bag
 

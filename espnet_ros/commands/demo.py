@@ -1,4 +1,4 @@
-"""``espnet_ros demo``: plays a drive into the node, and shows what came out."""
+"""`espnet_ros demo`: play a drive into the node and report what it publishes."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _STREET_SPEED = 5.0  # m/s
 
 
 class _Extent(NamedTuple):
-    """Rate in Hz, and number of frames; 0: all of a source that does not know."""
+    """Rate in Hz and number of frames. 0 frames plays all of a source of unknown length."""
 
     rate: float
     num_frames: int
 
 
 class _Drive(NamedTuple):
-    """What is played, the alphas in their order, and the costmaps."""
+    """The frames to play, the values of alpha in their order, and the recorder of the costmaps."""
 
     source: FrameSource
     extent: _Extent
@@ -53,11 +53,11 @@ class _Drive(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What came out of it."""
+    """The results of a drive."""
 
     report: DriveReport
     costmaps: Optional[CostmapReport]
-    facts: Dict[str, str]
+    description: Dict[str, str]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -65,7 +65,7 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "demo",
-        "Play a drive into the node over DDS; show its frame rate, latency, and a page with the labels.",
+        "Play a drive into the node over DDS. Report its frame rate and latency, and write a page with the labels.",
         _EXAMPLE,
     )
     add_frame_options(parser, with_video=True)
@@ -73,13 +73,13 @@ def add_parser(subparsers: Any) -> None:
         "--seed",
         type=int,
         metavar="N",
-        help=f"without an input, the synthetic street of this seed is driven (default: {_STREET_SEED})",
+        help=f"without an input: seed of the synthetic street (default: {_STREET_SEED})",
     )
     parser.add_argument(
         "--rate",
         type=float,
         metavar="HZ",
-        help=f"images a second (default: {DEFAULT_RATE_HZ:g}; {_STREET_RATE_HZ:g} in the synthetic street)",
+        help=f"images per second (default: {DEFAULT_RATE_HZ:g}; {_STREET_RATE_HZ:g} in the synthetic street)",
     )
     parser.add_argument(
         "--limit",
@@ -89,55 +89,55 @@ def add_parser(subparsers: Any) -> None:
         help=f"stop after N images (default: all; {_STREET_FRAMES} in the synthetic street)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path(_DEFAULT_OUT), metavar="DIR", help="folder of the page (default: %(default)s)"
+        "--out", type=Path, default=Path(_DEFAULT_OUT), metavar="DIR", help="folder for the page (default: %(default)s)"
     )
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="also write one frame, its labels and its costmap as one picture"
+        "--picture", type=Path, metavar="FILE", help="also write a picture of one frame, its labels and its costmap"
     )
     parser.add_argument(
         "--picture-at",
         type=float,
         default=0.5,
         metavar="SHARE",
-        help="with --picture: where in the drive that frame is, 0 to 1 (default: %(default)s)",
+        help="with --picture: position of that frame in the drive, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--alphas",
         metavar="A,B,...",
-        help="alphas (8, 5, 3) that the node is changed to while it drives, each for an equal share of the images "
-        f"(default: {','.join(map(str, ALL_ALPHAS))} in a synthetic street of {SECONDS_EACH * len(ALL_ALPHAS):g} s or "
-        "longer, where the weights are a family that has them all; else --alpha alone)",
+        help="values of alpha (8, 5, 3) to set during the drive, each for an equal share of the images (default: "
+        f"{','.join(map(str, ALL_ALPHAS))} in a synthetic street of at least {SECONDS_EACH * len(ALL_ALPHAS):g} s if "
+        "the weights are a family that has them all, else --alpha only)",
     )
     add_engine_options(parser)
-    # Which alphas are the default depends on the input.
+    # The default depends on the input: see _choose_alphas.
     parser.set_defaults(run=run, alpha=None)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play, print the numbers, write the page.
+    """Play the drive, print the numbers and write the page.
 
     Raises:
-        EspnetError: the input, the weights or the node cannot be had, or an alpha answered no image.
+        EspnetError: the input, the weights or the node is unavailable, or no image was answered with some alpha.
     """
     _check_numbers(args)
     source = open_frames(args)
     if source is not None and args.seed is not None:
-        raise ParameterError("--seed chooses a synthetic street, so it takes no --images, --video or --bag")
+        raise ParameterError("--seed selects a synthetic street and cannot be combined with --images, --video or --bag")
     extent = _extent(args, source)
     alphas, config = _choose_alphas(args, extent, is_street=source is None)
     folder = _make_folder(args.out)
-    # Weights are downloaded here, where a progress bar can be seen.
+    # Download weights here, where a progress bar is visible.
     specs = [resolve_spec(config.changed({"alpha": alpha}), show_progress=True) for alpha in alphas]
     build_ahead(specs[1:], print)
-    # A single checkpoint has an alpha of its own.
+    # A single checkpoint has its own alpha.
     alphas = [spec.checkpoint.alpha for spec in specs]
     table = specs[0].class_table
     drive = _Drive(source, extent, alphas, None) if source is not None else _street_drive(args, extent, alphas, table)
     outcome = _play(drive, config, table, folder)
-    page = write_page(outcome.report, drive.source.name, table, outcome.facts, args.out, outcome.costmaps)
+    page = write_page(outcome.report, drive.source.name, table, outcome.description, args.out, outcome.costmaps)
     _print_numbers(outcome)
     if outcome.costmaps is None and drive.source.has_labels:
-        print(f"  (ids of the true labels are read as those of class table '{table.name}')")
+        print(f"  (the true labels are read as ids of class table '{table.name}')")
     print(f"\npage: {page}")
     if args.picture is not None:
         print(f"picture: {write_picture(outcome.report, outcome.costmaps, args.picture, args.picture_at)}")
@@ -155,10 +155,10 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _choose_alphas(args: argparse.Namespace, extent: _Extent, is_street: bool) -> Tuple[Sequence[int], NodeConfig]:
-    """The alphas of the drive, in their order, and the node's parameters, with the first of them."""
+    """Return the values of alpha in their order, and the node's parameters with the first of them."""
     asked = None if args.alphas is None else parse_alphas(args.alphas)
     if asked is not None and args.alpha is not None:
-        raise ParameterError("--alphas says with which alpha the drive begins, so it takes no --alpha")
+        raise ParameterError("--alphas includes the first alpha and cannot be combined with --alpha")
     is_open = asked is None and args.alpha is None
     if args.alpha is None:
         args.alpha = default_of("alpha")
@@ -176,9 +176,9 @@ def _require_answers(report: DriveReport, alphas: Iterable[int]) -> None:
     answered = {entry.alpha for entry in report.alphas if entry.answered}
     missing = [str(alpha) for alpha in dict.fromkeys(alphas) if alpha not in answered]
     if missing:
-        too_few = "too few images were left for it; more (--limit), or a lower --rate, give it time"
+        too_few = "too few images were left; use more images (--limit) or a lower --rate"
         reason = next((switch.failure for switch in report.switches if switch.failure), too_few)
-        raise NodeError(f"alpha {', '.join(missing)} answered no image: {reason}")
+        raise NodeError(f"no image was answered with alpha {', '.join(missing)}: {reason}")
 
 
 def _print_numbers(outcome: _Outcome) -> None:
@@ -204,19 +204,19 @@ def _extent(args: argparse.Namespace, source: Optional[FrameSource]) -> _Extent:
 
 
 def _street_drive(args: argparse.Namespace, extent: _Extent, alphas: Sequence[int], table: ClassTable) -> _Drive:
-    """A drive through the synthetic street, drawn here and now."""
+    """Render a drive through the synthetic street."""
     count = extent.num_frames
     street = SyntheticStreet(_STREET_SEED if args.seed is None else args.seed, count, extent.rate, _STREET_SPEED)
-    frames = StreetDrive(street, table, lambda drawn: tqdm(drawn, total=count, unit="image", desc="draw the street"))
+    frames = StreetDrive(street, table, lambda drawn: tqdm(drawn, total=count, unit="image", desc="render the street"))
     return _Drive(frames, extent, alphas, CostmapRecorder(frames.track, frames.world, table))
 
 
 def _play(drive: _Drive, config: NodeConfig, table: ClassTable, folder: Path) -> _Outcome:
-    """Run the node and play the frames into it."""
+    """Start the node and play the frames into it."""
     from espnet_ros.ros.node_process import run_node, use_large_image_profile
 
     use_large_image_profile()
-    # The profile must be set before rclpy is loaded.
+    # The profile must be set before rclpy is imported.
     from espnet_ros.ros.player import open_player
 
     source, costmaps = drive.source, drive.costmaps
@@ -229,7 +229,7 @@ def _play(drive: _Drive, config: NodeConfig, table: ClassTable, folder: Path) ->
     with run_node(config, domain_id, folder / "node.log") as process, open_player(domain_id, costmaps) as player:
         first = next(iter(source), None)
         if first is None:
-            raise DatasetError(f"{source.name}: must hold at least one frame, holds none")
+            raise DatasetError(f"{source.name}: must have at least one frame, has none")
         player.wait_until_ready(process, first.image, lambda line: print(f"  {line}"))
         switcher = AlphaSwitcher(drive.alphas, num_frames, recorder, player.request_alpha)
         frames = itertools.islice(source, num_frames or None)
@@ -241,9 +241,9 @@ def _play(drive: _Drive, config: NodeConfig, table: ClassTable, folder: Path) ->
         if not report.answered:
             raise NodeError(f"the node answered none of {report.sent} images: {process.last_line()}")
         sent = f"{report.sent} images at {rate:g} Hz, over DDS from another process"
-        facts = describe_run(player.status, list(switcher.engines.values()), config.threads, sent)
+        description = describe_run(player.status, list(switcher.engines.values()), config.threads, sent)
     names = [sample.name for sample in report.samples]
-    return _Outcome(report, None if costmaps is None else costmaps.report(names), facts)
+    return _Outcome(report, None if costmaps is None else costmaps.report(names), description)
 
 
 def _show(bar: Any, recorder: DriveRecorder) -> None:
@@ -257,5 +257,5 @@ def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"folder {folder}: cannot be made: {error.strerror}") from error
+        raise DatasetError(f"folder {folder}: cannot be created: {error.strerror}") from error
     return folder

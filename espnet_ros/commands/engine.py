@@ -1,4 +1,4 @@
-"""``espnet_ros engine``: builds engines ahead of time, and looks after the cache that they are kept in."""
+"""`espnet_ros engine`: build engines ahead of time and manage the engine cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "engine",
-        "Build engines ahead of time; list, verify or remove what was built.",
+        "Build engines ahead of time; list, verify or remove the engines in the cache.",
         "espnet_ros engine build --alphas 3 5 8",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="build|list|verify|remove")
@@ -47,10 +47,10 @@ def add_parser(subparsers: Any) -> None:
     verifying = add_command(
         actions,
         "verify",
-        "Check the files of engines against their sums; exit code 1 where one is damaged.",
+        "Check the files of engines against their checksums. Exit code 1 if one is damaged.",
         "espnet_ros engine verify\n  espnet_ros engine verify openvino-espnet-8",
     )
-    verifying.add_argument("names", nargs="*", metavar="NAME", help="beginning of a name in 'list' (default: all)")
+    verifying.add_argument("names", nargs="*", metavar="NAME", help="name from 'list' or its beginning (default: all)")
     verifying.set_defaults(run=run_verify)
     removing = add_command(
         actions,
@@ -58,9 +58,9 @@ def add_parser(subparsers: Any) -> None:
         "Remove engines from the cache.",
         "espnet_ros engine remove tensorrt-\n  espnet_ros engine remove --damaged",
     )
-    removing.add_argument("names", nargs="*", metavar="NAME", help="beginning of a name in 'list'")
-    removing.add_argument("--all", action="store_true", help="every engine")
-    removing.add_argument("--damaged", action="store_true", help="the engines that 'verify' complains about")
+    removing.add_argument("names", nargs="*", metavar="NAME", help="name from 'list' or its beginning")
+    removing.add_argument("--all", action="store_true", help="remove every engine")
+    removing.add_argument("--damaged", action="store_true", help="remove the engines that 'verify' reports as damaged")
     removing.set_defaults(run=run_remove)
     for action in (listing, verifying, removing):
         _add_cache_option(action, "user's cache folder")
@@ -70,31 +70,31 @@ def _add_build(actions: Any) -> None:
     parser = add_command(
         actions,
         "build",
-        "Build engines and keep them, so that a node starts at once. An engine that is there is left as it is.",
+        "Build engines and store them in the cache, so that a node starts quickly. Existing engines are kept.",
         "espnet_ros engine build\n"
         "  espnet_ros engine build --alphas 3 5 8 --backend openvino\n"
         "  espnet_ros engine build --params-file robot.yaml --node /rear/espnet",
     )
     add_engine_options(parser, BUILD_OPTIONS)
-    # "not given" must be told from the default: what is given wins over a parameter file
+    # None marks options that were not given: only those that were override the parameter file
     parser.set_defaults(**dict.fromkeys(BUILD_OPTIONS))
-    group = parser.add_argument_group("what to build")
+    group = parser.add_argument_group("engines to build")
     group.add_argument(
         "--alphas",
         type=int,
         nargs="+",
         choices=rule_of("alpha").choices,
         metavar="ALPHA",
-        help="build one engine for each of these, instead of one for --alpha",
+        help="build one engine for each of these instead of --alpha",
     )
     group.add_argument(
         "--params-file",
         type=Path,
         metavar="FILE",
-        help="parameter file of the node (YAML), so that what is built is what it loads; options that are given win",
+        help="parameter file of the node (YAML): build the engines that the node would load; options override it",
     )
     group.add_argument(
-        "--node", default="/espnet", metavar="NAME", help="the node's name in that file (default: %(default)s)"
+        "--node", default="/espnet", metavar="NAME", help="name of the node in that file (default: %(default)s)"
     )
     _add_cache_option(parser, "parameter engine_cache, or the user's cache folder")
     parser.set_defaults(run=run_build)
@@ -105,12 +105,12 @@ def _add_cache_option(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def run_build(args: argparse.Namespace) -> int:
-    """Build what is asked for, and say where it is.
+    """Build the engines and print where they are.
 
     Raises:
-        EspnetError: an engine cannot be built, or not be kept.
+        EspnetError: an engine cannot be built or stored.
     """
-    for spec in _specs(args):  # all of them are resolved before the first is built
+    for spec in _specs(args):  # resolve all of them before building the first
         checkpoint = spec.checkpoint
         print(f"{checkpoint.name} ({checkpoint.network}, alpha {checkpoint.alpha}) at {spec.input_size}:", flush=True)
         with noting_uses() as uses:
@@ -120,9 +120,9 @@ def run_build(args: argparse.Namespace) -> int:
         for use in uses:
             print(f"  {_describe(use)}", flush=True)
         if not uses:
-            print(f"  backend '{engine.backend}' has nothing to keep", flush=True)
+            print(f"  backend '{engine.backend}' has nothing to store", flush=True)
         if not all(use.is_kept for use in uses):
-            raise EngineError(f"engine cache {EngineCache(spec.cache).folder}: cannot keep {engine_summary(engine)}")
+            raise EngineError(f"engine cache {EngineCache(spec.cache).folder}: cannot store {engine_summary(engine)}")
     return 0
 
 
@@ -141,14 +141,14 @@ def _specs(args: argparse.Namespace) -> List[EngineSpec]:
         spec = resolve_spec(replace(sized, alpha=alpha), show_progress=True)
         if args.alphas and spec.checkpoint.alpha != alpha:
             raise ParameterError(
-                f"--alphas must be {spec.checkpoint.alpha}, which the checkpoint '{config.weights}' has, is {alpha}"
+                f"--alphas must be {spec.checkpoint.alpha} with checkpoint '{config.weights}', is {alpha}"
             )
         specs.append(spec)
     return specs
 
 
 def _profile_parameters(config: NodeConfig) -> Dict[str, Any]:
-    """What ``power_mode`` makes of the node's parameters; nothing where it is a mode of the board, known there only."""
+    """Return the parameters that ``power_mode`` sets; none if it names a mode that only the board knows."""
     profiles = known_profiles(config.power_profiles)
     try:
         return find_profile(config.power_mode, profiles, ModeTable()).parameters() if config.power_mode else {}
@@ -157,7 +157,7 @@ def _profile_parameters(config: NodeConfig) -> Dict[str, Any]:
 
 
 def _alphas_of(config: NodeConfig) -> List[int]:
-    """Those whose engines a node has: its own, and the others where it keeps them ready."""
+    """Return the values of alpha whose engines a node loads: its own and those that it keeps ready."""
     if not is_family(config.weights):
         return [config.alpha]
     family = [entry for entry in list_registry() if entry.family == config.weights]
@@ -166,14 +166,14 @@ def _alphas_of(config: NodeConfig) -> List[int]:
 
 
 def _sizes_of(config: NodeConfig) -> List[NodeConfig]:
-    """The configuration at its own size, and at those that the governor may choose."""
+    """Return the configuration at its own input size and at those that the governor may choose."""
     sizes = () if config.governor == "off" else config.allowed_sizes()
     return [config, *(replace(config, input_height=height, input_width=width) for height, width in sizes)]
 
 
 def _describe(use: CacheUse) -> str:
     if use.seconds is None:
-        return f"was there: {use.folder}"
+        return f"already built: {use.folder}"
     return f"built in {use.seconds:.1f} s: {use.folder}"
 
 
@@ -211,15 +211,15 @@ def _row(entry: CacheEntry, names: Dict[str, str]) -> Sequence[str]:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Check entries. Returns 1 where one is damaged.
+    """Check entries. Return 1 if one is damaged.
 
     Raises:
-        EngineError: a name fits no entry.
+        EngineError: a name matches no entry.
     """
     cache = EngineCache(args.cache or "")
     problems = {entry.name: cache.verify(entry) for entry in _select(cache, args.names)}
     for name, problem in problems.items():
-        print(f"{name} {problem or 'is whole'}")
+        print(f"{name} {problem or 'is intact'}")
     if not problems:
         print(f"no engines in {cache.folder}")
     return int(any(problems.values()))
@@ -229,11 +229,11 @@ def run_remove(args: argparse.Namespace) -> int:
     """Remove entries.
 
     Raises:
-        ParameterError: it was not said which.
-        EngineError: a name fits no entry, or an entry cannot be removed.
+        ParameterError: not exactly one of names, --all and --damaged was given.
+        EngineError: a name matches no entry, or an entry cannot be removed.
     """
     if [bool(args.names), args.all, args.damaged].count(True) != 1:
-        raise ParameterError("engine remove takes one of: names, --all, --damaged")
+        raise ParameterError("engine remove needs one of: names, --all, --damaged")
     cache = EngineCache(args.cache or "")
     entries = _select(cache, args.names)
     if args.damaged:
@@ -247,12 +247,12 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def _select(cache: EngineCache, beginnings: Sequence[str]) -> List[CacheEntry]:
-    """The entries that are named, in the order of their names; all where none is."""
+    """Return the entries whose names begin with one of ``beginnings``; all entries if it is empty."""
     entries = cache.entries()
     for beginning in beginnings:
         if not any(entry.name.startswith(beginning) for entry in entries):
             raise EngineError(
-                f"engine cache {cache.folder}: no engine's name begins with '{beginning}'; "
-                f"'espnet_ros engine list' has the names"
+                f"engine cache {cache.folder}: no engine name begins with '{beginning}'; "
+                f"'espnet_ros engine list' shows the names"
             )
     return [entry for entry in entries if not beginnings or entry.name.startswith(tuple(beginnings))]

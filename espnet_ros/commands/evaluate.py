@@ -1,4 +1,4 @@
-"""``espnet_ros evaluate``: how good the labels are, on images with true labels."""
+"""`espnet_ros evaluate`: measure accuracy on images with true labels."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "evaluate",
-        "Label images and compare with their true labels: IoU of each class, mean IoU, pixel accuracy.",
+        "Label images and compare them with their true labels: IoU per class, mean IoU, pixel accuracy.",
         "espnet_ros evaluate --images val/images --labels val/labels --weights camvid --json report.json",
     )
     add_frame_options(parser, with_video=False)
     add_engine_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print a table, write the JSON file.
+    """Evaluate, print a table and write the JSON file.
 
     Raises:
-        EspnetError: the input or the engine cannot be had.
+        EspnetError: the input cannot be read, or the engine cannot be built.
     """
     source = open_frames(args)
     if source is None:
-        raise DatasetError("evaluate needs --images (with --labels) or --bag, has neither")
+        raise DatasetError("evaluate needs --images (with --labels) or --bag")
     if not source.has_labels:
         raise DatasetError(f"{source.name}: evaluate needs true labels (--labels, or a label topic in the bag)")
     segmenter = build_segmenter(config_from(args))

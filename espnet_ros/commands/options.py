@@ -1,4 +1,4 @@
-"""Options that several subcommands share, and what is made of them."""
+"""Options that several subcommands share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from espnet_ros.config import NodeConfig, default_of, option_names, rule_of
+from espnet_ros.config import SECTIONS, NodeConfig, default_of, option_names, rule_of
 from espnet_ros.engines import build_engine
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import FrameSource
@@ -19,7 +19,14 @@ ENGINE_OPTIONS = option_names("engine")
 
 
 def add_command(subparsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    """Register a subcommand whose help ends with an example."""
+    """Register a subcommand whose help ends with an example.
+
+    Args:
+        subparsers: from `argparse.ArgumentParser.add_subparsers`.
+        name: of the subcommand.
+        summary: one sentence.
+        example: one or more command lines.
+    """
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=summary[0].lower() + summary[1:].rstrip("."),
@@ -31,22 +38,37 @@ def add_command(subparsers: Any, name: str, summary: str, example: str) -> argpa
 
 
 def add_engine_options(parser: argparse.ArgumentParser, names: Sequence[str] = ENGINE_OPTIONS) -> None:
-    """Offer parameters of the node as options, with their descriptions, choices and defaults."""
-    group = parser.add_argument_group("engine")
-    for name in names:
-        rule, default = rule_of(name), default_of(name)
-        group.add_argument(
-            "--" + name.replace("_", "-"),
-            type=type(default),
-            default=default,
-            choices=rule.choices or None,
-            metavar=None if rule.choices else (rule.unit.upper() or name.upper()),
-            help=f"{rule.description} (default: {default})".replace("%", "%%"),
-        )
+    """Add an option for each of the named parameters, with its description, choices and default, by section."""
+    for section in SECTIONS:
+        offered = [name for name in section.names if name in names]
+        group = parser.add_argument_group(section.title.lower()) if offered else None
+        for name in offered:
+            _add_parameter(group, name)
+
+
+def _add_parameter(group: Any, name: str) -> None:
+    rule, default = rule_of(name), default_of(name)
+    is_bool = isinstance(default, bool)
+    metavar = "true|false" if is_bool else rule.unit.upper() or name.upper()
+    text = rule.description if default == "" else f"{rule.description} (default: {default})"
+    group.add_argument(
+        "--" + name.replace("_", "-"),
+        type=_parse_bool if is_bool else type(default),
+        default=default,
+        choices=rule.choices or None,
+        metavar=None if rule.choices else metavar,
+        help=text.replace("%", "%%"),
+    )
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, is '{text}'")
+    return text.lower() == "true"
 
 
 def config_from(args: argparse.Namespace, names: Sequence[str] = ENGINE_OPTIONS) -> NodeConfig:
-    """The parameters that the options of ``add_engine_options`` ask for.
+    """Return the configuration from the options of `add_engine_options`.
 
     Raises:
         ParameterError: a value breaks its rule.
@@ -55,48 +77,51 @@ def config_from(args: argparse.Namespace, names: Sequence[str] = ENGINE_OPTIONS)
 
 
 def build_segmenter(config: NodeConfig, show_progress: bool = True) -> Segmenter:
-    """A segmenter with the engine that ``config`` asks for; downloads weights where they are missing.
+    """Build the engine for ``config`` and return a segmenter with it. Missing weights are downloaded.
 
     Raises:
-        WeightsError, ClassTableError, EngineError: what is asked for cannot be had.
+        WeightsError, ClassTableError, EngineError: the weights, the class table or the engine is unavailable.
     """
     return Segmenter(build_engine(resolve_spec(config, show_progress)), config.min_confidence)
 
 
 def add_frame_options(parser: argparse.ArgumentParser, with_video: bool) -> None:
-    """Offer the sources of frames as options."""
-    group = parser.add_argument_group("input (one of them)")
+    """Add the options that select a source of frames."""
+    group = parser.add_argument_group("input (one of these)")
     source = group.add_mutually_exclusive_group()
-    source.add_argument("--images", type=Path, metavar="DIR", help="folder of images, in the order of their names")
-    source.add_argument("--bag", type=Path, metavar="BAG", help="rosbag2 folder (mcap or sqlite3), or ROS 1 .bag file")
+    source.add_argument("--images", type=Path, metavar="DIR", help="folder of images, read in the order of their names")
+    source.add_argument("--bag", type=Path, metavar="BAG", help="rosbag2 folder (mcap or sqlite3) or ROS 1 .bag file")
     if with_video:
         source.add_argument("--video", type=Path, metavar="FILE", help="video file")
     group.add_argument(
         "--labels",
         type=Path,
         metavar="DIR",
-        help="with --images: folder of label images of the same stems, one 8-bit class id a pixel, 255 unlabelled"
-        " (default: the folder 'labels' beside the images, where there is one)",
+        help="with --images: folder of label images with the same stems, 8-bit class ids, 255 for unlabelled "
+        "(default: the folder 'labels' beside the images, if it exists)",
     )
     group.add_argument(
-        "--image-topic", default="", metavar="TOPIC", help="with --bag: topic of the images (default: the only one)"
+        "--image-topic",
+        default="",
+        metavar="TOPIC",
+        help="with --bag: topic of the images (default: the only one)",
     )
     group.add_argument(
         "--label-topic",
         default="",
         metavar="TOPIC",
-        help="with --bag: topic of the true labels (default: the only one that ends in label_image)",
+        help="with --bag: topic of the true labels (default: the only topic that ends in label_image)",
     )
 
 
 def open_frames(args: argparse.Namespace) -> Optional[FrameSource]:
-    """The source that the options of ``add_frame_options`` ask for; None where they name none.
+    """Return the source that the options of `add_frame_options` select, or None if they select none.
 
     Raises:
-        DatasetError: it cannot be used, or labels were given for a source that takes none.
+        DatasetError: the source cannot be read, or --labels was given without --images.
     """
     if args.labels is not None and args.images is None:
-        raise DatasetError("--labels belongs to --images, which is missing; a bag has its labels in a topic")
+        raise DatasetError("--labels needs --images; a bag has its labels in a topic")
     if args.images is not None:
         labels = args.labels if args.labels is not None else sibling_labels(args.images)
         return ImageFolder(args.images, labels)

@@ -1,4 +1,4 @@
-"""Reads ROS parameter files without ROS, as a node that is started with one does."""
+"""Reads ROS parameter files without ROS."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _VALUES = "ros__parameters"
 
 
 def read_params_file(path: Path, node: str, names: Collection[str]) -> Dict[str, Any]:
-    """Parameters of one node. Where several sections speak of it, the later one wins, as in rcl.
+    """Return the parameters that a file sets for one node. If several sections match it, the last one wins, as in rcl.
 
     Args:
         path: YAML, ``{node name or pattern: {ros__parameters: {name: value}}}``.
         node: the node's name with its namespace, such as ``/rear/espnet``.
-        names: parameters to look for; others may be in the file.
+        names: parameters to return; others in the file are ignored.
 
     Raises:
-        ParameterError: the file cannot be read, or is no parameter file.
+        ParameterError: the file cannot be read or is not a parameter file.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def read_params_file(path: Path, node: str, names: Collection[str]) -> Dict[str,
         raise ParameterError(f"parameter file {path}: cannot be read: {error}") from error
     sections = dict(_sections("", document)) if isinstance(document, Mapping) else {}
     if not sections:
-        raise ParameterError(f"parameter file {path}: must have a node's name, and below it '{_VALUES}'")
+        raise ParameterError(f"parameter file {path}: must have a node name with '{_VALUES}' below it")
     found: Dict[str, Any] = {}
     for pattern, values in sections.items():
         if not isinstance(values, Mapping):
@@ -42,7 +42,7 @@ def read_params_file(path: Path, node: str, names: Collection[str]) -> Dict[str,
 
 
 def _sections(prefix: str, document: Mapping[Any, Any]) -> Iterator[Tuple[str, Any]]:
-    """Name or pattern of every node, ``/`` first, and its values; a namespace may have its nodes below it."""
+    """Yield each node's name or pattern, starting with ``/``, and its values. Nodes may be nested in namespaces."""
     for name, value in document.items():
         if name == _VALUES and prefix:
             yield prefix, value
@@ -51,7 +51,7 @@ def _sections(prefix: str, document: Mapping[Any, Any]) -> Iterator[Tuple[str, A
 
 
 def _matches(pattern: str, node: str) -> bool:
-    """``*`` stands for one part of a name, ``**`` for any number of them (ROS 2 design, parameter files)."""
+    """``*`` matches one part of a name, ``**`` any number of parts (ROS 2 design, parameter files)."""
     parts = re.split(r"(/\*\*|/\*)", pattern)
     expression = "".join({"/**": r"(/\w+)*", "/*": r"/\w+"}.get(part, re.escape(part)) for part in parts)
     return re.fullmatch(expression, node) is not None

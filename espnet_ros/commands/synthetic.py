@@ -1,4 +1,4 @@
-"""``espnet_ros synthetic``: drives through a procedural street with exact truth."""
+"""`espnet_ros synthetic`: record a drive through a procedural street with exact ground truth."""
 
 from __future__ import annotations
 
@@ -21,39 +21,47 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "synthetic",
-        "Drive through a made-up street and record images with exact labels, camera_info, odometry and transforms.",
+        "Drive through a procedural street and record images with exact labels, camera_info, odometry and transforms.",
         "espnet_ros synthetic --out drive --seed 3 --frames 200 --storage sqlite3",
     )
-    parser.add_argument("--out", type=Path, metavar="BAG", help="write a rosbag2 there; the folder must not exist")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="write PNG files to DIR/images and DIR/labels")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the street and its light (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=100, metavar="N", help="how many (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="frames a second (default: %(default)s)")
-    parser.add_argument("--speed", type=float, default=5.0, metavar="M/S", help="of the drive (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=360, metavar="PIXELS", help="of the image (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=480, metavar="PIXELS", help="of the image (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="BAG", help="rosbag2 to write; the folder must not exist")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="or write PNG files to DIR/images and DIR/labels")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the street and its light (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=100, metavar="N", help="number of frames (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="frames/s (default: %(default)s)")
+    parser.add_argument("--speed", type=float, default=5.0, metavar="M/S", help="driving speed (default: %(default)s)")
+    parser.add_argument("--height", type=int, default=360, metavar="PIXELS", help="image height (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=480, metavar="PIXELS", help="image width (default: %(default)s)")
     parser.add_argument(
-        "--camera-height", type=float, default=1.4, metavar="M", help="above the ground (default: %(default)s)"
+        "--camera-height",
+        type=float,
+        default=1.4,
+        metavar="M",
+        help="height above the ground (default: %(default)s)",
     )
     parser.add_argument(
-        "--camera-pitch", type=float, default=0.0, metavar="DEGREES", help="positive looks down (default: %(default)s)"
+        "--camera-pitch",
+        type=float,
+        default=0.0,
+        metavar="DEGREES",
+        help="pitch, positive down (default: %(default)s)",
     )
-    parser.add_argument("--storage", choices=_STORAGES, default="mcap", help="of the bag (default: %(default)s)")
+    parser.add_argument("--storage", choices=_STORAGES, default="mcap", help="format of the bag (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the drive, write it, and say what was written.
+    """Render the drive, write it, and print a summary.
 
     Raises:
-        ParameterError: an option breaks its rule.
+        ParameterError: an option is missing or out of range.
         DatasetError: the bag or the files cannot be written.
     """
     from espnet_ros.synthetic import Mount, SyntheticStreet, default_camera
     from espnet_ros.synthetic.recording import record_drive, save_folders
 
     if (args.out is None) == (args.folder is None):
-        raise ParameterError("synthetic needs one of --out (a bag) and --folder (image files)")
+        raise ParameterError("synthetic needs either --out (a bag) or --folder (image files)")
     for name in ("height", "width"):
         if not 8 <= getattr(args, name) <= 8192:
             raise ParameterError(f"--{name} must be 8 to 8192 pixels, is {getattr(args, name)}")

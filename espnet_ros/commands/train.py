@@ -1,4 +1,4 @@
-"""``espnet_ros train``: weights from a config file."""
+"""`espnet_ros train`: train weights as described by a config file."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "train",
-        "Train ESPNet on labelled images, as one config file says.",
+        "Train ESPNet on labelled images, as described by a config file.",
         "espnet_ros train my_robot.yaml --out runs/my_robot",
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="YAML file; docs/training.md lists its keys")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/NAME)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR, where there is one")
-    parser.add_argument("--device", choices=_DEVICES, default="auto", help="where to train (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="resume the run in DIR, if there is one")
+    parser.add_argument("--device", choices=_DEVICES, default="auto", help="device to train on (default: %(default)s)")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="changes",
         metavar="KEY=VALUE",
-        help="replace a key of the config, as in --set stages.0.epochs=5; may come several times",
+        help="override a key of the config, such as --set stages.0.epochs=5; can be repeated",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say how good the weights are and where they lie.
+    """Train, then print the scores and the path of the weights.
 
     Raises:
-        ParameterError: the config breaks a rule, or the folder holds another run.
-        DatasetError: images or labels are missing or broken, or the results cannot be written.
-        TrainingError: the loss is no longer finite.
-        WeightsError, ClassTableError: what the config names cannot be used.
+        ParameterError: the config breaks a rule, or the folder contains another run.
+        DatasetError: images or labels are missing or unreadable, or the results cannot be written.
+        TrainingError: the loss is not finite.
+        WeightsError, ClassTableError: weights or a class table named in the config cannot be used.
     """
     from espnet_ros.training.config_file import read_config
     from espnet_ros.training.trainer import Trainer

@@ -1,4 +1,4 @@
-"""``espnet_ros weights``: which shipped and published checkpoints there are, and getting them."""
+"""`espnet_ros weights`: list and download checkpoints."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def add_parser(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "weights",
-        "List the shipped and published checkpoints, or get one.",
+        "List or download the shipped and published checkpoints.",
         "espnet_ros weights fetch camvid",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch")
     listing = add_command(
         actions,
         "list",
-        "List what is shipped and published: network, alpha, class table, input size, and the file on this machine.",
+        "List the checkpoints: network, alpha, class table, input size, and the file on this machine.",
         "ESPNET_WEIGHTS_DIR=~/weights espnet_ros weights list",
     )
     listing.set_defaults(run=run_list)
     fetching = add_command(
         actions,
         "fetch",
-        "Make sure that a checkpoint, or every checkpoint of a family, is on this machine; print where.",
+        "Download a checkpoint, or all checkpoints of a family, unless they are on this machine; print the paths.",
         "espnet_ros weights fetch espnet_alpha3_cityscapes",
     )
-    fetching.add_argument("name", metavar="NAME", help="a family or a name of 'espnet_ros weights list'")
+    fetching.add_argument("name", metavar="NAME", help="family or name from 'espnet_ros weights list'")
     fetching.set_defaults(run=run_fetch)
 
 
@@ -49,7 +49,7 @@ def run_list(_args: argparse.Namespace) -> int:
 
 
 def run_fetch(args: argparse.Namespace) -> int:
-    """Locate or download the checkpoints that a name means.
+    """Locate or download the named checkpoints.
 
     Raises:
         WeightsError: the name is unknown, or a download failed.

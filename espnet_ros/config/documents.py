@@ -84,8 +84,8 @@ def readme_table() -> str:
     """Return the parameters that most users set, as a table with links to the reference page."""
     lines = ["| parameter | default | |", "|---|---|---|"]
     for name in names_where(lambda rule: rule.is_basic):
-        default, description = _scalar(default_of(name)), _cell(rule_of(name).description)
-        lines.append(f"| [`{name}`]({PAGE}#{name}) | `{default}` | {description} |")
+        sentence = rule_of(name).description.partition(". ")[0].rstrip(".")
+        lines.append(f"| [`{name}`]({PAGE}#{name}) | `{_scalar(default_of(name))}` | {_cell(sentence)} |")
     count = len(names_where(lambda rule: True))
     return "\n".join([*lines, "", f"All {count}, with types and ranges: [{PAGE}]({PAGE})."]) + "\n"
 

@@ -18,8 +18,8 @@ def _engine_parameter(default: Any, description: str, **rule: Any) -> Any:
 def _input_side(side: str, other: str) -> Any:
     return _engine_parameter(
         0,
-        f"{side.capitalize()} of the network's input. 0 uses the {side} the weights were trained at or, if "
-        f"input_{other} is set, the {side} that keeps their aspect ratio. Labels always have the camera image's size.",
+        f"{side.capitalize()} of the network's input, or 0 for the {side} the weights were trained at. If only "
+        f"input_{other} is set, the {side} keeps the trained aspect ratio. Labels always have the camera image's size.",
         unit="pixel",
         minimum=0,
         maximum=8192,
@@ -36,9 +36,9 @@ class EngineParameters:
 
     weights: str = _engine_parameter(
         "street",
-        "Weights to load: a family (street, shipped with the package; cityscapes; camvid), of which network and alpha "
-        "select the checkpoint; the name of one checkpoint, such as espnet_alpha3_cityscapes; or the path of a .pth or "
-        ".safetensors file. A single checkpoint sets network and alpha.",
+        "Family, name or path of the weights. From a family (street, which is shipped with the package, cityscapes or "
+        "camvid), network and alpha select the checkpoint. A name, such as espnet_alpha3_cityscapes, or the path of a "
+        ".pth or .safetensors file is a single checkpoint; it sets network and alpha.",
         option="engine",
         is_launch_argument=True,
         is_basic=True,
@@ -56,7 +56,8 @@ class EngineParameters:
     )
     alpha: int = _engine_parameter(
         8,
-        "Number of ESP blocks at the network's third level (alpha_3 in the paper). More are more accurate and slower.",
+        "Number of ESP blocks at the network's third level; more is more accurate and slower. The paper calls it "
+        "alpha_3.",
         choices=ALPHAS,
         option="engine",
         is_launch_argument=True,

@@ -16,9 +16,9 @@ class GovernorParameters:
 
     governor: str = parameter(
         "off",
-        "What the governor regulates: off; rate (at least governor_rate, with the largest alpha that reaches it); "
-        "power (at most governor_power, as accurate as possible); latency (at most governor_latency); or thermal "
-        "(below governor_max_temperature).",
+        "What the governor regulates: off, rate, power, latency or thermal. rate keeps at least governor_rate, with "
+        "the largest alpha that reaches it; power keeps at most governor_power, with the best accuracy; latency keeps "
+        "at most governor_latency; thermal stays below governor_max_temperature.",
         choices=("off", "rate", "power", "latency", "thermal"),
         live=True,
         option="build",

@@ -20,7 +20,7 @@ class ImageParameters:
     )
     max_rate: float = parameter(
         0.0,
-        "Maximum number of images to process per second. 0 disables the limit.",
+        "Maximum frame rate in images per second, or 0 for no limit.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,

@@ -26,7 +26,7 @@ class PoseParameters:
 
     costmap_frame: str = _pose_parameter(
         "odom",
-        "Frame of the costmaps. It must be continuous, such as odom; the grids are aligned with its axes.",
+        "Frame of the costmaps, which must be continuous, such as odom. The grids are aligned with its axes.",
         is_basic=True,
     )
     base_frame: str = _pose_parameter("base_link", "Frame of the robot. Its plane z = ground_height is the ground.")

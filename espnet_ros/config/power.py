@@ -13,10 +13,10 @@ class PowerParameters:
 
     power_mode: str = parameter(
         "",
-        "Power mode to set: a profile (max_q, max_p, max_p_all, max_p_arm, max_p_denver, max_n, balanced, those in "
-        "config/tx2_*.yaml and config/power_modes.yaml, or those in power_profiles), or the name or id of one of the "
-        "board's modes. Empty leaves the mode unchanged. On a machine that is not a Jetson, a profile sets only the "
-        "node's parameters.",
+        "Power mode of the board: a profile, or the name or id of one of its modes; empty leaves it unchanged. "
+        "Profiles are max_q, max_p, max_p_all, max_p_arm, max_p_denver, max_n, balanced, those in config/tx2_*.yaml "
+        "and config/power_modes.yaml, and those in power_profiles. On a machine that is not a Jetson, a profile sets "
+        "only the node's parameters.",
         live=True,
         option="build",
         is_launch_argument=True,

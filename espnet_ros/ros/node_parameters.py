@@ -1,4 +1,4 @@
-"""The parameters of a running node: checked when somebody changes them, and changed by the node itself."""
+"""The parameters of a running node: validates changes by users and makes changes by the node."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from espnet_ros.runtime.engine_parameters import ENGINE_NAMES, follow_weights
 
 
 class NodeParameters:
-    """Declares the parameters, refuses changes that cannot work, and keeps them true.
+    """Declares the parameters, validates changes, and updates them when the node itself decides.
 
     Args:
-        node: whose parameters they are.
-        check: called with the configuration and the changes that somebody asks for; raises EspnetError to refuse them.
-        changed: told of every change, once rclpy is about to store it.
+        node: the node.
+        check: called with the current configuration and the requested changes; raises EspnetError to reject them.
+        changed: called after every accepted change, just before rclpy stores it.
 
     Raises:
         ParameterError: a value given at start breaks its rule.
@@ -34,14 +34,14 @@ class NodeParameters:
         self._changed = changed
         self._is_own_change = False
         parameters.declare(node)
-        node.add_on_set_parameters_callback(self._accept_or_refuse)
+        node.add_on_set_parameters_callback(self._validate)
 
     def read(self) -> NodeConfig:
-        """The parameters as they are now."""
+        """Return the current values."""
         return parameters.read(self._node)
 
     def set(self, values: Mapping[str, Any]) -> None:
-        """Make the parameters say what the node itself has decided; nothing is checked but types."""
+        """Set parameters to what the node has decided. Only types are checked."""
         if not values:
             return
         self._is_own_change = True
@@ -51,29 +51,29 @@ class NodeParameters:
             self._is_own_change = False
 
     def restore_engine(self, config: NodeConfig) -> None:
-        """Set all that an engine depends on to what it is in ``config``."""
+        """Set all parameters that select the engine to their values in ``config``."""
         self.set({name: getattr(config, name) for name in ENGINE_NAMES})
 
     def follow_weights(self) -> NodeConfig:
-        """Set network and alpha to those of the weights, where these are a single checkpoint; returns the result."""
+        """Set network and alpha to those of the weights, if these are a single checkpoint. Return the result."""
         config = self.read()
         followed = follow_weights(config)
         names = [name for name in ("network", "alpha") if getattr(config, name) != getattr(followed, name)]
         if names:
             self.set({name: getattr(followed, name) for name in names})
             values = ", ".join(f"{name} {getattr(followed, name)}" for name in names)
-            self._node.get_logger().info(f"weights '{config.weights}' have {values}: parameters set to match")
+            self._node.get_logger().info(f"set {values} to match weights '{config.weights}'")
         return followed
 
-    def _accept_or_refuse(self, changed: List[Parameter]) -> SetParametersResult:
-        """Refuse what cannot work. What can is applied once rclpy has stored it."""
+    def _validate(self, changed: List[Parameter]) -> SetParametersResult:
+        """Accept or reject a change. It is applied later, when rclpy has stored it."""
         changes = parameters.values(changed)
         try:
             if changes and not self._is_own_change:
                 self._check(self.read(), changes)
         except EspnetError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        except Exception as error:  # the callback's edge: rclpy would let it end the process
+        except Exception as error:  # in a callback, rclpy would let it end the process
             self._node.get_logger().error(f"cannot check {', '.join(changes)}: {describe_error(error)}")
             return SetParametersResult(successful=False, reason=describe_error(error))
         self._changed()

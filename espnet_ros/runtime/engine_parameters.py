@@ -1,4 +1,4 @@
-"""The parameters that an engine is built from: which ones they are, and whether a change of them can work."""
+"""The parameters that select the engine, and the check of a change to them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import is_family, select_checkpoint
 
 ENGINE_NAMES = names_where(lambda rule: rule.changes_engine)
-"""Parameters that take another engine when they change."""
+"""Parameters that need another engine when they change."""
 
 
 def engine_values(config: NodeConfig) -> Tuple[Any, ...]:
-    """Values of the parameters that take another engine when they change."""
+    """Return the values of the parameters that need another engine when they change."""
     return tuple(getattr(config, name) for name in ENGINE_NAMES)
 
 
 def changes_engine(before: NodeConfig, after: NodeConfig) -> bool:
-    """Whether two configurations take two engines."""
+    """Return whether two configurations need different engines."""
     return engine_values(before) != engine_values(after)
 
 
 def check_change(current: NodeConfig, changes: Mapping[str, Any]) -> NodeConfig:
-    """Check all that can be known of a change without building an engine.
+    """Check a change of parameters as far as possible without building an engine.
 
-    Registry weights that are not on this machine are downloaded.
+    Weights of the registry that are not on this machine are downloaded.
 
     Returns:
         The configuration after the change.
 
     Raises:
-        EspnetError: what forbids it.
+        EspnetError: the change is not possible.
     """
     config = current.changed(changes)
     if changes_engine(current, config):
@@ -43,17 +43,17 @@ def check_change(current: NodeConfig, changes: Mapping[str, Any]) -> NodeConfig:
 
 
 def check_engine(config: NodeConfig) -> EngineSpec:
-    """Check that the weights, the class table and the backend are there, and fit.
+    """Check that the weights, the class table and the backend are available and match.
 
     Raises:
-        EspnetError: what is missing or does not fit.
+        EspnetError: one of them is missing or does not match.
     """
     choose_backend(config.backend)
     return resolve_spec(config)
 
 
 def _check_fits_single_checkpoint(config: NodeConfig, changes: Mapping[str, Any]) -> None:
-    """A family has a checkpoint for each network and alpha; a single checkpoint has one of each for good."""
+    """Reject a network or alpha that a single checkpoint does not have."""
     if is_family(config.weights):
         return
     checkpoint = select_checkpoint(config.weights, config.network, config.alpha)
@@ -61,13 +61,13 @@ def _check_fits_single_checkpoint(config: NodeConfig, changes: Mapping[str, Any]
         own = getattr(checkpoint, name)
         if name in changes and changes[name] != own:
             raise ParameterError(
-                f"{name} must be {own}, which the checkpoint '{config.weights}' has, is {changes[name]!r}; "
-                f"set weights to a family such as 'cityscapes', or to a checkpoint with {name} {changes[name]}"
+                f"{name} must be {own} with checkpoint '{config.weights}', is {changes[name]!r}; "
+                f"set weights to a family, such as 'cityscapes', or to a checkpoint with {name} {changes[name]}"
             )
 
 
 def follow_weights(config: NodeConfig) -> NodeConfig:
-    """The configuration with the network and alpha of its weights, where those are a single checkpoint.
+    """Return the configuration with network and alpha set to those of its weights, if these are a single checkpoint.
 
     Raises:
         WeightsError: the weights are unknown.

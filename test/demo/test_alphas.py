@@ -96,7 +96,7 @@ def test_engines_are_built_ahead_where_they_are_kept(monkeypatch, backend, num_b
         (["--alphas", "8,4"], "--alphas must be one or more of 3, 5, 8, with commas between them, is '8,4'"),
         (
             ["--alphas", "8,5", "--alpha", "8"],
-            "--alphas says with which alpha the drive begins, so it takes no --alpha",
+            "--alphas includes the first alpha and cannot be combined with --alpha",
         ),
         (["--alphas", "8,5,3", "--limit", "2"], "--alphas must name at most one for each image, 2, names 3"),
         (["--alphas", "8,5", "--weights", "camvid"], "weights 'camvid' have no espnet with alpha 5"),

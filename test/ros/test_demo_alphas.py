@@ -101,7 +101,7 @@ def test_an_alpha_that_the_node_refuses_is_an_error_after_the_numbers(images, tm
     assert code == 1
     reason = "the node refused alpha 5: alpha must be one of 3, 5, 8, is 4"
     captured = capsys.readouterr()
-    assert f"espnet_ros: error: alpha 5, 3 answered no image: {reason}" in captured.err
+    assert f"espnet_ros: error: no image was answered with alpha 5, 3: {reason}" in captured.err
     assert f"no switch to alpha 5: {reason}" in captured.out
     assert str(tmp_path / "index.html") in captured.out
     # the drive went on, with what was in use

@@ -92,7 +92,7 @@ def test_a_single_checkpoint_sets_network_and_alpha(node, robot):
     assert robot.set(weights="espnet_c_alpha3_cityscapes") == ""
     wait_until(lambda: robot.get("network", "alpha") == ["espnet_c", 3], "parameters that match the checkpoint")
     robot.wait_for_status(lambda s: (s.network, s.alpha) == ("espnet_c", 3), "the checkpoint's network")
-    assert "weights 'espnet_c_alpha3_cityscapes' have network espnet_c, alpha 3: parameters set to match" in node.log
+    assert "set network espnet_c, alpha 3 to match weights 'espnet_c_alpha3_cityscapes'" in node.log
     assert "set weights to a family such as 'cityscapes'" in robot.set(alpha=5)
 
 

@@ -53,8 +53,8 @@ def test_only_some_changes_take_another_engine():
         (FAKE.changed({"alpha": 3}), {"weights": "camvid"}, WeightsError, "have no espnet with alpha 3"),
         (FAKE, {"classes": "camvid"}, ClassTableError, "has 12 classes, but checkpoint .* has 20 outputs"),
         (FAKE, {"classes": "nowhere.yaml"}, ClassTableError, "cannot read nowhere.yaml"),
-        (SINGLE, {"alpha": 3}, ParameterError, "alpha must be 5, which the checkpoint 'espnet_alpha5_cityscapes' has"),
-        (SINGLE, {"network": "espnet_c"}, ParameterError, "network must be espnet, .* set weights to a family"),
+        (SINGLE, {"alpha": 3}, ParameterError, "alpha must be 5 with checkpoint 'espnet_alpha5_cityscapes'"),
+        (SINGLE, {"network": "espnet_c"}, ParameterError, "network must be espnet with .* set weights to a family"),
         (FAKE, {"weights": "espnet_alpha5_cityscapes", "alpha": 3}, ParameterError, "alpha must be 5"),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_single_checkpoint_sets_network_and_alpha(node, robot):
     wait_until(lambda: robot.get("network", "alpha") == ["espnet_c", 3], "parameters that match the checkpoint")
     robot.wait_for_status(lambda s: (s.network, s.alpha) == ("espnet_c", 3), "the checkpoint's network")
     assert "set network espnet_c, alpha 3 to match weights 'espnet_c_alpha3_cityscapes'" in node.log
-    assert "set weights to a family such as 'cityscapes'" in robot.set(alpha=5)
+    assert "set weights to a family, such as 'cityscapes'" in robot.set(alpha=5)
 
 
 def test_a_whole_number_is_taken_for_max_rate_and_limits_the_rate(robot, label_images):

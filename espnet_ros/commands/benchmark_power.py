@@ -30,7 +30,7 @@ from espnet_ros.commands.benchmark_options import (
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.errors import PowerError
 from espnet_ros.reporting.machine import describe_environment
-from espnet_ros.telemetry.sampler import Telemetry, TelemetrySampler, usual_sources
+from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySnapshot, default_sources
 from espnet_ros.types import ImageSize
 
 _ALPHAS = (3, 5, 8)
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     configs = _list_configs(args)
     board = find_board(host_root())
     period = min(_LONGEST_PERIOD, args.seconds / _READINGS_A_POINT)
-    sampler = TelemetrySampler(usual_sources(period, host_root()), period)
+    sampler = TelemetrySampler(default_sources(period, host_root()), period)
     try:
         modes = _choose_modes(args.modes, board)
         circumstances = _describe(args, board, _wait_for_source(sampler))
@@ -220,7 +220,7 @@ def _choose_modes(names: Sequence[str], board: Board) -> List[Mode]:
     return modes
 
 
-def _wait_for_source(sampler: TelemetrySampler) -> Telemetry:
+def _wait_for_source(sampler: TelemetrySampler) -> TelemetrySnapshot:
     """What is known once the first source has answered, or once it is known that there is none."""
     while True:
         telemetry = sampler.latest()
@@ -229,7 +229,7 @@ def _wait_for_source(sampler: TelemetrySampler) -> Telemetry:
         time.sleep(0.05)
 
 
-def _describe(args: argparse.Namespace, board: Board, telemetry: Telemetry) -> Dict[str, Any]:
+def _describe(args: argparse.Namespace, board: Board, telemetry: TelemetrySnapshot) -> Dict[str, Any]:
     """What the measurements depend on, for JSON."""
     covers = telemetry.reading.covers if telemetry.reading is not None else ""
     return {

@@ -92,7 +92,7 @@ def _reading(report: PowerReport) -> PowerReading:
 
 def _list_troubles(report: PowerReport) -> List[Tuple[bool, str]]:
     """Whether each is an error, and what it is."""
-    troubles: List[Tuple[bool, str]] = [(excess.is_error, excess.text) for excess in report.excesses]
+    troubles: List[Tuple[bool, str]] = [(violation.is_error, violation.text) for violation in report.violations]
     telemetry = report.telemetry
     if _reading(report).throttled:
         troubles.append((False, "the device throttles: its clocks are held down"))

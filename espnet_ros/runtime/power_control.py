@@ -18,8 +18,8 @@ from espnet_ros.runtime.engine_request import EngineRequest
 from espnet_ros.runtime.image_worker import NO_LISTENER, Answer, ImageCounts
 from espnet_ros.runtime.mode_control import ModeChange, ModeControl
 from espnet_ros.telemetry.frame_statistics import DEFAULT_WINDOW, FrameStatistics, FrameSummary
-from espnet_ros.telemetry.sampler import Telemetry, TelemetrySampler, usual_sources
-from espnet_ros.telemetry.thresholds import Excess, judge_frames, judge_reading
+from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySnapshot, default_sources
+from espnet_ros.telemetry.thresholds import ThresholdViolation, check_frames, check_reading
 
 _logger = logging.getLogger(__name__)
 
@@ -32,17 +32,17 @@ class PowerReport(NamedTuple):
         telemetry: what is measured; None where that is off, or the node is not configured.
         frames: the images of the last seconds; None while the node is not active.
         dropped: images since activation.
-        excesses: what is beyond a level.
+        violations: values beyond a warning or error threshold.
         governor: its kind; its state is in ``binding``.
         binding: its decisions.
         governor_trouble: why it does not decide; "" where it does.
     """
 
     modes: ModeControl
-    telemetry: Optional[Telemetry]
+    telemetry: Optional[TelemetrySnapshot]
     frames: Optional[FrameSummary]
     dropped: int
-    excesses: List[Excess]
+    violations: List[ThresholdViolation]
     governor: str
     binding: GovernorBinding
     governor_trouble: str
@@ -69,7 +69,7 @@ class PowerControl:
         self._active_since = 0.0
         self._counts = ImageCounts()
         self._governor_trouble = ""
-        self._excesses: List[Excess] = []
+        self._violations: List[ThresholdViolation] = []
 
     # Lifecycle
 
@@ -82,7 +82,7 @@ class PowerControl:
         self.release()
         self.modes.configure(config)
         if config.telemetry:
-            sources = usual_sources(config.telemetry_period, host_root())
+            sources = default_sources(config.telemetry_period, host_root())
             self._sampler = TelemetrySampler(sources, config.telemetry_period)
 
     def activate(self) -> None:
@@ -143,7 +143,7 @@ class PowerControl:
         now = time.monotonic()
         telemetry = self._sampler.latest() if self._sampler is not None else None
         reading = None if telemetry is None or telemetry.stalled else telemetry.reading
-        self._excesses = [] if reading is None else judge_reading(config, reading)
+        self._violations = [] if reading is None else check_reading(config, reading)
         frames, meter = self._frames, self._meter
         if frames is None or meter is None:
             return
@@ -152,8 +152,8 @@ class PowerControl:
         frames.add_dropped(now, counts.dropped - self._counts.dropped)
         unheard = counts.drop_reasons.get(NO_LISTENER, 0) - self._counts.drop_reasons.get(NO_LISTENER, 0)
         self._counts = counts
-        is_wanted = now - self._active_since >= DEFAULT_WINDOW and not unheard and counts.received > 0
-        self._excesses += judge_frames(config, frames.summary(now), is_wanted)
+        check_rate = now - self._active_since >= DEFAULT_WINDOW and not unheard and counts.received > 0
+        self._violations += check_frames(config, frames.summary(now), check_rate)
         seen = meter.measure(now, counts.received)
         observation = Observation(
             time=now,
@@ -175,7 +175,7 @@ class PowerControl:
             telemetry=None if self._sampler is None else self._sampler.latest(),
             frames=None if self._frames is None else self._frames.summary(time.monotonic()),
             dropped=self._counts.dropped,
-            excesses=self._excesses,
+            violations=self._violations,
             governor=config.governor,
             binding=self._binding,
             governor_trouble=self._governor_trouble,

@@ -1,4 +1,4 @@
-"""How the last seconds of images went: rate, latency, and the energy that each image took."""
+"""Statistics of the images of the last seconds: frame rate, latency and energy per frame."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Deque, List, Tuple
 import numpy as np
 
 DEFAULT_WINDOW = 10.0
-"""Seconds that are looked back."""
+"""Length of the window in seconds."""
 
 _LONGEST_GAP = 3.0
-"""Seconds between two power readings over which the power is still taken for known."""
+"""Longest time between two power readings, in seconds, over which the power counts as known."""
 
 
 @dataclass(frozen=True)
 class FrameSummary:
-    """How the images of the window went. What is not known is NaN.
+    """Statistics of one window. Unknown values are NaN.
 
     Attributes:
-        frame_rate: answered images a second, over the whole window; 0 without any.
-        latency_p50, latency_p95, latency_p99: seconds, with linear interpolation between neighbours.
+        frame_rate: images labelled per second, over the whole window; 0 without images.
+        latency_p50, latency_p95, latency_p99: percentiles in seconds, linearly interpolated.
         watts: mean power over the part of the window in which it is known.
-        joules_per_frame: energy of that part over the images answered in it; NaN without an image. It is all the
-            energy that was measured, that of other programs and of the idle device included.
-        frames_per_joule: its inverse; 0 without an image.
+        joules_per_frame: energy of that part divided by the images labelled in it; NaN without images. It includes
+            the energy of the idle device and of other programs.
+        frames_per_joule: the inverse; 0 without images.
         dropped: images dropped in the window.
     """
 
@@ -43,40 +43,45 @@ class FrameSummary:
 
 
 class FrameStatistics:
-    """Images and power of the last ``window`` seconds. Any thread may add and ask; stamps must not go back."""
+    """Collects images and power readings of the last ``window`` seconds. Thread-safe. Stamps must not go back."""
 
     def __init__(self, start: float, window: float = DEFAULT_WINDOW) -> None:
-        """Both in seconds. ``start`` is now, on the clock of all other stamps: ``time.monotonic``."""
+        """Create empty statistics.
+
+        Args:
+            start: current time in seconds; all stamps use the same clock, ``time.monotonic``.
+            window: length of the window in seconds.
+        """
         self._start = start
         self._window = window
         self._lock = threading.Lock()
-        self._frames: Deque[Tuple[float, float]] = deque()  # when it was answered, latency
+        self._frames: Deque[Tuple[float, float]] = deque()  # stamp, latency
         self._dropped: Deque[Tuple[float, int]] = deque()
-        self._readings: Deque[Tuple[float, float]] = deque()  # when, watts
+        self._readings: Deque[Tuple[float, float]] = deque()  # stamp, watts
 
     def add_frame(self, stamp: float, latency: float) -> None:
-        """An image was answered at ``stamp``, ``latency`` seconds after it came."""
+        """Record an image labelled at ``stamp``, ``latency`` seconds after its arrival."""
         with self._lock:
             self._frames.append((stamp, latency))
-            self._forget(stamp)
+            self._drop_old(stamp)
 
     def add_dropped(self, stamp: float, count: int = 1) -> None:
-        """So many images were dropped."""
+        """Record ``count`` dropped images."""
         with self._lock:
             self._dropped.append((stamp, count))
-            self._forget(stamp)
+            self._drop_old(stamp)
 
     def add_reading(self, stamp: float, watts: float) -> None:
-        """The device drew so many watts; NaN where that is not known. A reading given twice counts once."""
+        """Record a power reading; NaN if unknown. Readings with an old stamp are ignored."""
         with self._lock:
             if not self._readings or stamp > self._readings[-1][0]:
                 self._readings.append((stamp, watts))
-                self._forget(stamp)
+                self._drop_old(stamp)
 
     def summary(self, now: float) -> FrameSummary:
-        """What the window that ends ``now`` holds."""
+        """Return the statistics of the window that ends at ``now``."""
         with self._lock:
-            self._forget(now)
+            self._drop_old(now)
             frames, readings = list(self._frames), list(self._readings)
             dropped = sum(count for _, count in self._dropped)
         seconds = min(self._window, now - self._start)
@@ -94,17 +99,17 @@ class FrameStatistics:
             dropped=dropped,
         )
 
-    def _forget(self, now: float) -> None:
+    def _drop_old(self, now: float) -> None:
         oldest = now - self._window
         for entries in (self._frames, self._dropped, self._readings):
             while entries and entries[0][0] <= oldest:  # type: ignore[index]
                 entries.popleft()  # type: ignore[attr-defined]
 
 
-def _integrate(readings: List[Tuple[float, float]], answered: List[float]) -> Tuple[float, float, int]:
-    """Joules between readings by the trapezoid rule, the seconds that they cover, and the images answered in these.
+def _integrate(readings: List[Tuple[float, float]], frame_stamps: List[float]) -> Tuple[float, float, int]:
+    """Integrate the power by the trapezoid rule; return joules, the seconds covered, and the images in them.
 
-    Nothing is known next to a reading without watts, nor where readings are far apart.
+    Intervals next to an unknown reading, and intervals longer than ``_LONGEST_GAP``, are left out.
     """
     joules, seconds, frames = 0.0, 0.0, 0
     for (start, watts_then), (end, watts_now) in zip(readings, readings[1:]):
@@ -112,5 +117,5 @@ def _integrate(readings: List[Tuple[float, float]], answered: List[float]) -> Tu
             continue
         joules += (watts_then + watts_now) / 2 * (end - start)
         seconds += end - start
-        frames += bisect_right(answered, end) - bisect_right(answered, start)
+        frames += bisect_right(frame_stamps, end) - bisect_right(frame_stamps, start)
     return joules, seconds, frames

@@ -1,7 +1,7 @@
-"""Telemetry of an NVIDIA Jetson: from jetson-stats' service, or from the power monitors on the board directly.
+"""Telemetry of an NVIDIA Jetson: from the jetson-stats service, or directly from the power monitors of the board.
 
-Tested on a stand-in for ``jtop``, written after its versions 4.2 to 7.2, and on files that look like a TX2's. Neither
-reader has run on a Jetson.
+Tested with a fake ``jtop`` modelled on its versions 4.2 to 7.2, and with fake files of a TX2. Neither reader has run on
+a Jetson.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from espnet_ros.telemetry.sysfs import (
 )
 
 _INPUT_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
-"""TX2, Xavier NX, Orin NX and Nano; Nano and TX1; Thor. An AGX Xavier or Orin has none: its rails are summed up."""
+"""TX2, Xavier NX, Orin NX and Nano; Nano and TX1; Thor. AGX Xavier and Orin have none: their rails are added up."""
 
 _GPU_RAILS = ("VDD_SYS_GPU", "POM_5V_GPU", "GPU", "VDD_GPU_SOC", "VDD_GPU")
 _CPU_RAILS = ("VDD_SYS_CPU", "POM_5V_CPU", "CPU", "VDD_CPU_CV", "VDD_CPU_SOC_MSS")
-"""TX2, Nano, AGX Xavier, AGX Orin, Thor. VDD_CPU_GPU_CV of the NX modules feeds both and so tells neither."""
+"""TX2, Nano, AGX Xavier, AGX Orin, Thor. VDD_CPU_GPU_CV of the NX modules feeds both, so it is used for neither."""
 
 _CARRIER_RAILS = ("VDD_MUX", "VDD_5V_IO_SYS", "VDD_3V3_SYS", "VDD_3V3_IO_SLP", "VDD_1V8_IO", "VDD_3V3_SYS_M2")
-"""Rails of a TX1 or TX2 developer kit that lie outside the module."""
+"""Rails of a TX1 or TX2 developer kit outside the module."""
 
 _NO_TEMPERATURE = -256
-"""What jetson-stats says of a sensor that is off."""
+"""Temperature that jetson-stats reports for a sensor that is off."""
 
 
 class JetsonStatsReader:
-    """What jetson-stats' service says (https://github.com/rbonghi/jetson_stats), TX2 to Thor.
+    """Reads from the jetson-stats service (https://github.com/rbonghi/jetson_stats), TX2 to Thor.
 
-    Its own thread fetches from the service, so that ``read`` waits for nothing. The stamp is when the data came: a
-    service that falls silent shows as a reading that grows old.
+    A thread of jetson-stats receives the data, so ``read`` does not block. The stamp is the time of arrival: if the
+    service stops sending, the reading gets old.
     """
 
     name = "jetson-stats"
@@ -49,7 +49,7 @@ class JetsonStatsReader:
     def __init__(
         self, period: float = 1.0, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Ask the service for data every ``period`` seconds. Raises PowerError where there is no service."""
+        """Request data every ``period`` seconds. Raises PowerError if there is no service."""
         try:
             jtop = importlib.import_module("jtop").jtop
         except (ImportError, AttributeError) as error:
@@ -61,17 +61,17 @@ class JetsonStatsReader:
         self._jetson.attach(self._note_time)
         try:
             self._jetson.start()
-        except Exception as error:  # of several kinds: jtop's own, the operating system's, multiprocessing's
-            raise PowerError(f"jetson-stats: its service cannot be used: {_one_line(error)}") from error
+        except Exception as error:  # from jtop, the operating system or multiprocessing
+            raise PowerError(f"jetson-stats: the service cannot be used: {_one_line(error)}") from error
 
     def read(self) -> PowerReading:
-        """The newest data. Raises PowerError when the service is gone."""
+        """Return the newest reading. Raises PowerError if the service has stopped."""
         try:
             is_running = self._jetson.ok(spin=True)
-        except Exception as error:  # whatever ended jtop's thread
-            raise PowerError(f"jetson-stats: its service has gone: {_one_line(error)}") from error
+        except Exception as error:  # the exception that ended jtop's thread
+            raise PowerError(f"jetson-stats: the service has stopped: {_one_line(error)}") from error
         if not is_running:
-            raise PowerError("jetson-stats: its service has gone")
+            raise PowerError("jetson-stats: the service has stopped")
         total, gpu, cpu, covers = _sum_rails(_watts_by_rail(self._jetson.power))
         load, gpu_clock = _gpu_state(self._jetson.gpu)
         return PowerReading(
@@ -91,7 +91,7 @@ class JetsonStatsReader:
         )
 
     def close(self) -> None:
-        """Leave the service."""
+        """Disconnect from the service."""
         self._jetson.close()
 
     def _note_time(self, _jetson: Any) -> None:
@@ -99,16 +99,16 @@ class JetsonStatsReader:
 
 
 class Ina3221Reader:
-    """The INA3221 power monitors of a Jetson, through the kernel's driver: no package and no service is needed.
+    """Reads the INA3221 power monitors of a Jetson through the kernel driver, without any package or service.
 
-    Rails up to JetPack 4 give milliwatts (driver ``ina3221x``), from JetPack 5 on millivolts and milliamperes (hwmon).
-    GPU load and clock are read where the kernel has a device ``*.gpu``, ``*.gp10b`` or the like in devfreq.
+    Up to JetPack 4 the rails report milliwatts (driver ``ina3221x``), from JetPack 5 on millivolts and milliamperes
+    (hwmon). GPU load and clock are read if devfreq has a device such as ``*.gpu`` or ``*.gp10b``.
     """
 
     name = "ina3221"
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises PowerError where there is no monitor."""
+        """Find the power rails. Raises PowerError if there is no power monitor."""
         self._clock = clock
         self._rails = _find_rails(root)
         if not self._rails:
@@ -118,7 +118,7 @@ class Ina3221Reader:
         self._gpu = _find_gpu(root)
 
     def read(self) -> PowerReading:
-        """All rails now. Raises PowerError when one of them no longer answers."""
+        """Return the current reading. Raises PowerError if a rail can no longer be read."""
         try:
             watts = {rail.name: rail.read() for rail in self._rails}
         except (OSError, ValueError) as error:
@@ -137,11 +137,11 @@ class Ina3221Reader:
         )
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; no resources are held."""
 
 
 class _Rail(NamedTuple):
-    """Files whose product, times ``unit``, is the rail's power in watts."""
+    """A power rail: the product of ``files``, times ``unit``, is its power in watts."""
 
     name: str
     files: Tuple[Path, ...]
@@ -157,16 +157,16 @@ def _find_rails(root: Path) -> List[_Rail]:
     for label in sorted(drivers.glob("ina3221*/*/iio:device*/rail_name_*")):
         number = label.name[len("rail_name_") :]
         rails.append(_Rail(read_text(label), (label.parent / f"in_power{number}_input",), 1e-3))
-    for label in sorted(drivers.glob("ina3221*/*/hwmon/hwmon*/in[123]_label")):  # in7 is a sum of the three
+    for label in sorted(drivers.glob("ina3221*/*/hwmon/hwmon*/in[123]_label")):  # in7 is the sum of the three
         number = label.name[2]
         files = (label.parent / f"in{number}_input", label.parent / f"curr{number}_input")
         rails.append(_Rail(read_text(label), files, 1e-6))
-    # A channel that nothing is connected to is called NC.
+    # Unconnected channels are named NC.
     return [rail for rail in rails if rail.name != "NC" and all(file.exists() for file in rail.files)]
 
 
 def _find_gpu(root: Path) -> Optional[Path]:
-    """Folder of the GPU in devfreq."""
+    """Return the GPU's folder in devfreq."""
     for kind in ("gpu", "gp10b", "gv11b", "ga10b", "gpu-gpc-0"):
         for folder in sorted(root.glob(f"sys/class/devfreq/*{kind}")):
             return folder
@@ -174,7 +174,7 @@ def _find_gpu(root: Path) -> Optional[Path]:
 
 
 def _number(file: Optional[Path], unit: float) -> float:
-    """The file's number in ``unit``; NaN where there is none."""
+    """Return the number in the file times ``unit``; NaN if it cannot be read."""
     if file is None:
         return math.nan
     try:
@@ -184,7 +184,11 @@ def _number(file: Optional[Path], unit: float) -> float:
 
 
 def _watts_by_rail(power: Mapping[str, Any]) -> Dict[str, float]:
-    """jetson-stats keeps the input rail apart, as the total, and lists USB supplies among the rails: put both right."""
+    """Return watts by rail.
+
+    jetson-stats reports the input rail separately, as the total, and lists USB supplies among the rails. This adds the
+    first and removes the others.
+    """
     watts = {
         name: rail["power"] / 1000
         for name, rail in power.get("rail", {}).items()
@@ -197,23 +201,23 @@ def _watts_by_rail(power: Mapping[str, Any]) -> Dict[str, float]:
 
 
 def _sum_rails(watts: Mapping[str, float]) -> Tuple[float, float, float, str]:
-    """Watts in total, of the GPU and of the CPU, and what the total covers."""
+    """Return the watts in total, of the GPU and of the CPU, and what the total covers."""
     gpu = next((watts[name] for name in _GPU_RAILS if name in watts), math.nan)
     cpu = next((watts[name] for name in _CPU_RAILS if name in watts), math.nan)
     for name in _INPUT_RAILS:
         if name in watts:
             return watts[name], gpu, cpu, f"module ({name})"
-    own = [value for name, value in watts.items() if name not in _CARRIER_RAILS]
-    return (sum(own), gpu, cpu, "sum of the module's rails") if own else (math.nan, gpu, cpu, "")
+    module = [value for name, value in watts.items() if name not in _CARRIER_RAILS]
+    return (sum(module), gpu, cpu, "sum of the module's rails") if module else (math.nan, gpu, cpu, "")
 
 
 def _gpu_state(gpus: Mapping[str, Any]) -> Tuple[float, float]:
-    """Load from 0 to 1, and clock in Hz, of the first GPU."""
+    """Return the load, from 0 to 1, and the clock, in Hz, of the first GPU."""
     for gpu in gpus.values():
         load = gpu.get("status", {}).get("load")
         clock = gpu.get("freq", {}).get("cur")
         if clock:
-            # It is kHz, but MHz on Thor, where jetson-stats passes on what NVML says. No GPU runs below 10 MHz.
+            # In kHz, but in MHz on Thor, where jetson-stats forwards the value of NVML. No GPU runs below 10 MHz.
             clock *= 1e3 if clock >= 10_000 else 1e6
         return math.nan if load is None else load / 100, float(clock) if clock else math.nan
     return math.nan, math.nan

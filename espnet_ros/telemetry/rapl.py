@@ -1,7 +1,7 @@
-"""Power of an x86 CPU from its running average power limit counters (RAPL), through Linux's powercap.
+"""Power of an x86 CPU from its RAPL energy counters (running average power limit), through Linux's powercap.
 
-AMD's CPUs have them too, under the same name. They count energy, so a reading is the mean since the one before it.
-Tested on files that look like powercap's; not run on a CPU whose counters could be read.
+AMD's CPUs have them too, under the same name. They count energy, so each reading is the mean power since the previous
+one. Tested with fake powercap files only, not on a CPU with readable counters.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from espnet_ros.telemetry.reading import PowerReading
 from espnet_ros.telemetry.sysfs import find_cpu_temperatures, read_integer, read_temperatures, read_text
 
 _SHORTEST_INTERVAL = 0.02
-"""Seconds. The counters move once a millisecond: over less than this, the watts would be noise."""
+"""Seconds. The counters are updated once per millisecond; over shorter intervals the watts would be noise."""
 
 
 @dataclass(frozen=True)
 class _Domain:
-    """A counter of energy. ``span`` is where it starts again at 0, in microjoules."""
+    """An energy counter. ``span`` is the value at which it wraps around to 0, in microjoules."""
 
     kind: str
     file: Path
@@ -30,17 +30,17 @@ class _Domain:
 
 
 class RaplReader:
-    """CPU package, cores, integrated GPU and DRAM, as far as the CPU counts them.
+    """Reads CPU packages, cores, integrated GPU and DRAM, as far as the CPU has counters for them.
 
-    ``watts_cpu`` is the cores where all packages count them, else the packages; ``watts_gpu`` is an integrated GPU.
-    ``watts_total`` is the whole platform where that is counted, else packages and DRAM.
-    ``throttled`` says that a thermal limit held a core or package down since the last reading.
+    ``watts_cpu`` is the power of the cores if all packages count them, else of the packages; ``watts_gpu`` is the
+    integrated GPU. ``watts_total`` is the whole platform if it is counted, else packages and DRAM. ``throttled`` is
+    true if a thermal limit slowed a core or package down since the last reading.
     """
 
     name = "rapl"
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises PowerError where there are no counters, or this user may not read them."""
+        """Find the counters. Raises PowerError if there are none, or this user may not read them."""
         self._clock = clock
         self._domains = _find_domains(root)
         self._sensors = find_cpu_temperatures(root)
@@ -51,7 +51,10 @@ class RaplReader:
         self._watts: Dict[str, float] = {}
 
     def read(self) -> PowerReading:
-        """Mean watts since the last reading; NaN when that is less than 20 ms ago and there are none yet."""
+        """Return the mean watts since the last reading.
+
+        Within 20 ms of it, the last watts are repeated; NaN if there are none yet.
+        """
         energies, now = self._read_energies(), self._clock()
         seconds = now - self._stamp
         if seconds >= _SHORTEST_INTERVAL:
@@ -71,7 +74,7 @@ class RaplReader:
         )
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing; no resources are held."""
 
     def _mean_watts(self, energies: List[int], seconds: float) -> Dict[str, float]:
         watts: Dict[str, float] = {}
@@ -85,8 +88,8 @@ class RaplReader:
             return [read_integer(domain.file) for domain in self._domains]
         except PermissionError as error:
             raise PowerError(
-                f"rapl: {error.filename} may be read by root only, as Linux has it since 5.10; "
-                f"`sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj` allows it until the next start"
+                f"rapl: {error.filename} is readable by root only (the default since Linux 5.10); "
+                f"`sudo chmod a+r /sys/class/powercap/intel-rapl*/energy_uj` allows access until the next reboot"
             ) from error
         except (OSError, ValueError) as error:
             raise PowerError(f"rapl: an energy counter cannot be read: {error}") from error
@@ -94,7 +97,7 @@ class RaplReader:
     def _read_throttles(self) -> Optional[int]:
         try:
             return sum(read_integer(file) for file in self._throttle_counts) if self._throttle_counts else None
-        except (OSError, ValueError):  # a core has been switched off
+        except (OSError, ValueError):  # a core is offline
             return None
 
 
@@ -111,14 +114,14 @@ def _find_domains(root: Path) -> List[_Domain]:
             domains.append(_Domain(kind, folder / "energy_uj", span))
     kinds = [domain.kind for domain in domains]
     if "package" not in kinds:
-        raise PowerError(f"rapl: {root / 'sys/class/powercap'} has no counter of a CPU package")
+        raise PowerError(f"rapl: {root / 'sys/class/powercap'} has no energy counter of a CPU package")
     if kinds.count("core") < kinds.count("package"):
         domains = [domain for domain in domains if domain.kind != "core"]
     return domains
 
 
 def _find_throttle_counts(root: Path) -> List[Path]:
-    """Counters of thermal throttling: each core's own, and its package's by way of that package's first CPU."""
+    """Return the counters of thermal throttling: one per core, and one per package at its first CPU."""
     counts: List[Path] = []
     packages = set()
     for folder in sorted(root.glob("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")):
@@ -133,11 +136,11 @@ def _find_throttle_counts(root: Path) -> List[Path]:
 
 
 def _total(watts: Dict[str, float]) -> Tuple[float, str]:
-    """All watts that are counted, and what they are the watts of."""
+    """Return the total watts, and what they cover."""
     if "package" not in watts:
         return math.nan, ""
     total = watts["package"] + watts.get("dram", 0.0)
-    # Some boards do not wire the platform's sensor: their counter stands still.
+    # On some boards the platform sensor is not connected, and its counter does not move.
     if "psys" in watts and watts["psys"] >= total:
         return watts["psys"], "platform"
     return total, "CPU package + DRAM" if "dram" in watts else "CPU package"

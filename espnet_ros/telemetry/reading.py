@@ -1,4 +1,4 @@
-"""What a telemetry source says at one moment, and what every source can do."""
+"""A telemetry reading, and the interface of telemetry sources."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing_extensions import Protocol
 
 @dataclass(frozen=True)
 class PowerReading:
-    """One reading. What a source does not know is NaN, an empty dictionary, or None for ``throttled``.
+    """One reading. Unknown values are NaN, an empty dictionary, or None for ``throttled``.
 
     Attributes:
-        stamp: when it was measured, in seconds of ``time.monotonic``.
-        watts_total: all that the source measures; ``covers`` says what that is.
-        watts_gpu: the GPU. On some Jetsons its rail feeds a neighbour too (``VDD_GPU_SOC``); that is then in it.
-        watts_cpu: the CPU, with the same caution.
-        covers: what ``watts_total`` is the power of, as "module (VDD_IN)" or "CPU package + DRAM".
-        temperatures: degrees Celsius by the sensor's name.
+        stamp: time of the measurement, in seconds of ``time.monotonic``.
+        watts_total: total power that the source measures; ``covers`` describes of what.
+        watts_gpu: power of the GPU. On some Jetsons the GPU's rail also feeds other parts (``VDD_GPU_SOC``); they
+            are then included.
+        watts_cpu: power of the CPU, with the same restriction.
+        covers: what ``watts_total`` includes, such as "module (VDD_IN)" or "CPU package + DRAM".
+        temperatures: degrees Celsius by sensor name.
         gpu_load: 0 to 1.
         gpu_clock: Hz.
-        throttled: something holds the clocks down against heat or over-current. A power limit that the user set is
-            not meant.
+        throttled: whether the clocks are lowered because of heat or over-current. A power limit set by the user does
+            not count.
     """
 
     stamp: float
@@ -38,27 +39,27 @@ class PowerReading:
 
     @property
     def hottest(self) -> str:
-        """Name of the hottest sensor; empty without any."""
+        """Name of the hottest sensor; empty without sensors."""
         return max(self.temperatures, key=self.temperatures.__getitem__, default="")
 
     @property
     def temperature(self) -> float:
-        """What the hottest sensor says, in degrees Celsius; NaN without any."""
+        """Temperature of the hottest sensor in degrees Celsius; NaN without sensors."""
         return max(self.temperatures.values(), default=math.nan)
 
 
 class TelemetryReader(Protocol):
-    """A telemetry source that is open. Only one thread uses it."""
+    """An open telemetry source. Used by one thread only."""
 
     @property
     def name(self) -> str:
-        """What a user sees: "jetson-stats", "nvml", "rapl"."""
+        """Name shown to the user: "jetson-stats", "ina3221", "nvml" or "rapl"."""
         ...
 
     def read(self) -> PowerReading:
-        """What the source says now. Whatever it raises, the source is given up for good."""
+        """Return the current reading. After any exception the source is not used again."""
         ...
 
     def close(self) -> None:
-        """Give back what the source holds."""
+        """Release the source's resources."""
         ...

@@ -1,4 +1,4 @@
-"""What the device draws and how hot it is, read in a thread of its own, from the best source there is."""
+"""Reads power and temperature of the device in a background thread, from the best available source."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from espnet_ros.telemetry.rapl import RaplReader
 from espnet_ros.telemetry.reading import PowerReading, TelemetryReader
 
 __all__ = [
-    "Choice",
+    "OpenedSource",
     "PowerReading",
-    "Source",
-    "Telemetry",
     "TelemetryReader",
     "TelemetrySampler",
-    "choose_reader",
-    "usual_sources",
+    "TelemetrySnapshot",
+    "TelemetrySource",
+    "default_sources",
+    "open_first_available",
 ]
 
 DEFAULT_PERIOD = 1.0
@@ -31,64 +31,70 @@ DEFAULT_PERIOD = 1.0
 
 _PERIODS_TO_STALL = 3.0
 _SECONDS_TO_START = 5.0
-"""How long the first reading may take: jetson-stats has to connect to its service."""
+"""Allowed time until the first reading: jetson-stats has to connect to its service."""
 
 
-class Source(NamedTuple):
-    """A telemetry source that may be there. ``open`` raises PowerError, with the reason, where it is not."""
+class TelemetrySource(NamedTuple):
+    """A telemetry source that may be available. If it is not, ``open`` raises PowerError with the reason."""
 
     name: str
     open: Callable[[], TelemetryReader]
 
 
-class Choice(NamedTuple):
-    """The reader of the first source that opened; why each one before it did not; the sources after it."""
+class OpenedSource(NamedTuple):
+    """Result of opening the first available source.
+
+    Attributes:
+        reader: reader of that source; None if no source is available.
+        refusals: why each source before it could not be opened.
+        rest: the sources after it.
+    """
 
     reader: Optional[TelemetryReader]
     refusals: Tuple[str, ...]
-    rest: Tuple[Source, ...]
+    rest: Tuple[TelemetrySource, ...]
 
 
-def usual_sources(period: float = DEFAULT_PERIOD, root: Path = Path("/")) -> Tuple[Source, ...]:
-    """Every source there is, the one that knows most first.
+def default_sources(period: float = DEFAULT_PERIOD, root: Path = Path("/")) -> Tuple[TelemetrySource, ...]:
+    """Return all sources, the most complete one first.
 
     Args:
-        period: seconds between two readings; jetson-stats' service has a rhythm of its own.
-        root: folder that stands for ``/``.
+        period: seconds between two readings, for the jetson-stats service.
+        root: folder used instead of ``/``.
     """
     return (
-        Source("jetson-stats", lambda: JetsonStatsReader(period, root)),
-        Source("ina3221", lambda: Ina3221Reader(root)),
-        Source("nvml", lambda: NvmlReader(cpu=_rapl_or_none(root))),
-        Source("rapl", lambda: RaplReader(root)),
+        TelemetrySource("jetson-stats", lambda: JetsonStatsReader(period, root)),
+        TelemetrySource("ina3221", lambda: Ina3221Reader(root)),
+        TelemetrySource("nvml", lambda: NvmlReader(cpu=_rapl_or_none(root))),
+        TelemetrySource("rapl", lambda: RaplReader(root)),
     )
 
 
-def choose_reader(sources: Sequence[Source]) -> Choice:
-    """Open the first source that is there. This may take as long as that source likes: keep it off the images' way."""
+def open_first_available(sources: Sequence[TelemetrySource]) -> OpenedSource:
+    """Open the first available source. This may block for long; do not call it from the image worker."""
     refusals: List[str] = []
     for number, source in enumerate(sources):
         try:
-            return Choice(source.open(), tuple(refusals), tuple(sources[number + 1 :]))
+            return OpenedSource(source.open(), tuple(refusals), tuple(sources[number + 1 :]))
         except PowerError as error:
             refusals.append(str(error))
-        except Exception as error:  # other people's packages are behind it, and the next source may do
+        except Exception as error:  # raised by third-party packages; try the next source
             refusals.append(f"{source.name}: {type(error).__name__}: {error}")
-    return Choice(None, tuple(refusals), ())
+    return OpenedSource(None, tuple(refusals), ())
 
 
 @dataclass(frozen=True)
-class Telemetry:
-    """What is known now.
+class TelemetrySnapshot:
+    """State of the telemetry at one moment.
 
     Attributes:
-        source: the source in use; "none" where there is none, "" while the first one is sought.
-        reading: the newest reading; None before the first, and where there is no source. One that is ``stalled`` is
-            the last that came.
-        age: seconds since ``reading`` was measured; since the start where there is none yet.
-        stalled: the source has not answered for three periods. It is still waited for.
-        refusals: why each source before the one in use is not: it is not there, or it failed and was dropped.
-        dropped: those among them that had been in use.
+        source: the source in use; "none" if no source is available, "" while a source is being opened.
+        reading: the newest reading, also if ``stalled``; None before the first and without a source.
+        age: seconds since ``reading`` was measured, or since the search for a source began if there is none yet.
+        stalled: whether there has been no reading for three periods, or for ``start_time`` at the start. The sampler
+            keeps waiting for the source.
+        refusals: why the sources before the one in use are not used: not available, or dropped after a failure.
+        dropped: those of them that were dropped after a failure.
     """
 
     source: str
@@ -100,79 +106,82 @@ class Telemetry:
 
 
 class TelemetrySampler:
-    """Reads the best source in a thread of its own, which no caller ever waits for.
+    """Reads the best available source in a background thread; callers never wait for it.
 
-    A source that raises is dropped, and the next one takes over. One that hangs is told by the age of its reading.
+    A source that raises an exception is dropped, and the next one replaces it. A source that hangs is reported as
+    stalled.
     """
 
     def __init__(
         self,
-        sources: Optional[Sequence[Source]] = None,
+        sources: Optional[Sequence[TelemetrySource]] = None,
         period: float = DEFAULT_PERIOD,
         clock: Callable[[], float] = time.monotonic,
         start_time: float = _SECONDS_TO_START,
     ) -> None:
-        """Start.
+        """Start the thread.
 
         Args:
-            sources: what to try, in that order; ``usual_sources`` by default.
+            sources: sources to try, in this order; ``default_sources`` by default.
             period: seconds between two readings.
-            clock: what stamps readings.
-            start_time: seconds without a reading that are allowed while a source is opened.
+            clock: source of the stamps.
+            start_time: seconds that a source may take until its first reading.
         """
         if not (math.isfinite(period) and period > 0):
-            raise PowerError(f"telemetry: the period must be above 0 s, not {period}")
+            raise PowerError(f"telemetry: the period must be above 0 s, is {period}")
         self._period = period
         self._clock = clock
         self._start_time = start_time
-        self._lock = threading.Lock()  # guards what follows; nothing slow is done under it
+        self._lock = threading.Lock()  # guards the attributes below; held only briefly
         self._source = ""
         self._reading: Optional[PowerReading] = None
         self._opening_since = clock()
         self._refusals: Tuple[str, ...] = ()
         self._dropped: Tuple[str, ...] = ()
         self._closing = threading.Event()
-        given = tuple(usual_sources(period) if sources is None else sources)
-        # A daemon: a source that hangs does not keep the process from ending either.
-        self._thread = threading.Thread(target=self._run, args=(given,), name="telemetry", daemon=True)
+        available = tuple(default_sources(period) if sources is None else sources)
+        # A daemon thread: a source that hangs must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, args=(available,), name="telemetry", daemon=True)
         self._thread.start()
 
-    def latest(self) -> Telemetry:
-        """What is known now, without waiting."""
+    def latest(self) -> TelemetrySnapshot:
+        """Return the current state without waiting."""
         with self._lock:
             source, reading = self._source, self._reading
             age = self._clock() - (self._opening_since if reading is None else reading.stamp)
             limit = self._start_time if reading is None else _PERIODS_TO_STALL * self._period
-            return Telemetry(source, reading, age, source != "none" and age > limit, self._refusals, self._dropped)
+            return TelemetrySnapshot(
+                source, reading, age, source != "none" and age > limit, self._refusals, self._dropped
+            )
 
     def close(self, timeout: float = 1.0) -> bool:
-        """Stop reading. A source that hangs is left behind after ``timeout`` seconds; then the answer is False."""
+        """Stop reading. Returns False if the source hangs for more than ``timeout`` seconds; it is then abandoned."""
         self._closing.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _run(self, sources: Tuple[Source, ...]) -> None:
+    def _run(self, sources: Tuple[TelemetrySource, ...]) -> None:
         while not self._closing.is_set():
-            choice = choose_reader(sources)
+            opened = open_first_available(sources)
             with self._lock:
-                self._refusals += choice.refusals
-                self._source = "none" if choice.reader is None else choice.reader.name
-            if choice.reader is None:
+                self._refusals += opened.refusals
+                self._source = "none" if opened.reader is None else opened.reader.name
+            if opened.reader is None:
                 return
-            sources = choice.rest
-            failure = self._read_until_it_fails(choice.reader)
+            sources = opened.rest
+            failure = self._read_until_failure(opened.reader)
             if failure is None:
-                _close(choice.reader)
+                _close(opened.reader)
                 return
-            # Closing may hang as well, and the next source is not to wait for it.
-            threading.Thread(target=_close, args=(choice.reader,), name="telemetry end", daemon=True).start()
+            # Closing may hang as well, and must not delay the next source.
+            threading.Thread(target=_close, args=(opened.reader,), name="telemetry close", daemon=True).start()
             with self._lock:
                 self._source, self._reading, self._opening_since = "", None, self._clock()
                 self._refusals += (failure,)
                 self._dropped += (failure,)
 
-    def _read_until_it_fails(self, reader: TelemetryReader) -> Optional[str]:
-        """Why the reader failed; None when it is time to close."""
+    def _read_until_failure(self, reader: TelemetryReader) -> Optional[str]:
+        """Read until the sampler is closed (return None) or the reader fails (return why)."""
         try:
             while not self._closing.is_set():
                 reading = reader.read()
@@ -181,7 +190,7 @@ class TelemetrySampler:
                 self._closing.wait(self._period)
         except PowerError as error:
             return str(error)
-        except Exception as error:  # the thread's edge: a source must not end telemetry
+        except Exception as error:  # top level of the thread: a source must not end the telemetry
             return f"{reader.name}: {type(error).__name__}: {error}"
         return None
 
@@ -189,7 +198,7 @@ class TelemetrySampler:
 def _close(reader: TelemetryReader) -> None:
     try:
         reader.close()
-    except Exception:  # it is given up, and why has been said
+    except Exception:  # the failure that led here has been recorded
         return
 
 

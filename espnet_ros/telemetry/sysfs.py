@@ -1,6 +1,6 @@
-"""What Linux itself says about temperatures and throttling, in the files under /sys.
+"""Reads temperatures and throttling from the files that Linux provides under /sys.
 
-``root`` is the folder that stands for ``/``.
+``root`` is the folder used instead of ``/``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _PAGE = 4096  # bytes
 
 
 class TemperatureSensor(NamedTuple):
-    """A file that holds a temperature in thousandths of a degree Celsius."""
+    """A file with a temperature in thousandths of a degree Celsius."""
 
     name: str
     file: Path
 
 
 def read_text(file: Path) -> str:
-    """The file's content without blanks around it, up to a page, which is all that the kernel gives. Raises OSError."""
-    # A reading takes some fifty of these, and a text stream for each would cost more than twice as much.
+    """Return the content of a file, stripped, up to the page that the kernel provides at most. Raises OSError."""
+    # One reading needs about fifty of these calls; opening text streams would take more than twice as long.
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, _PAGE).decode("ascii", errors="replace").strip()
@@ -31,15 +31,15 @@ def read_text(file: Path) -> str:
 
 
 def read_integer(file: Path) -> int:
-    """The integer in the file. Raises OSError, or ValueError where there is none."""
+    """Return the integer in a file. Raises OSError, or ValueError if the content is not an integer."""
     return int(read_text(file))
 
 
 def find_cpu_temperatures(root: Path) -> List[TemperatureSensor]:
-    """Sensors of the CPU: those of its hwmon driver, else the thermal zone of the package.
+    """Return the sensors of the CPU: those of its hwmon driver, else the thermal zone of the package.
 
-    Where the driver has one sensor for the whole package, those of single cores are left out: a package is as hot as
-    its hottest core.
+    If the driver has a sensor for the whole package, the sensors of single cores are left out: the package sensor
+    reports the hottest core.
     """
     found = []
     for folder in sorted(root.glob("sys/class/hwmon/hwmon*")):
@@ -54,11 +54,11 @@ def find_cpu_temperatures(root: Path) -> List[TemperatureSensor]:
 
 
 def find_thermal_zones(root: Path) -> List[TemperatureSensor]:
-    """The thermal zones, each by its type. Two of one type get the zone's number behind it."""
+    """Return the thermal zones, named by type. If a type occurs again, the zone's number is appended."""
     zones: Dict[str, Path] = {}
     for folder in sorted(root.glob("sys/class/thermal/thermal_zone*")):
         name = _text_or_none(folder / "type")
-        # PMIC-Die of a TX1, TX2 or Nano always says 100 degrees.
+        # PMIC-Die of a TX1, TX2 or Nano always reports 100 degrees.
         if name is None or name.startswith("PMIC"):
             continue
         if name in zones:
@@ -68,7 +68,7 @@ def find_thermal_zones(root: Path) -> List[TemperatureSensor]:
 
 
 def read_temperatures(sensors: Iterable[TemperatureSensor]) -> Dict[str, float]:
-    """Degrees Celsius by name. A sensor that does not answer, as one that sleeps with its device, is left out."""
+    """Return degrees Celsius by name. Sensors that cannot be read, for example of a sleeping device, are left out."""
     temperatures = {}
     for sensor in sensors:
         try:
@@ -79,7 +79,7 @@ def read_temperatures(sensors: Iterable[TemperatureSensor]) -> Dict[str, float]:
 
 
 def find_throttles(root: Path) -> List[Path]:
-    """Files with the state of each cooling device that holds clocks down. Fans and mere alerts are none of them."""
+    """Return the state files of all cooling devices that lower clocks, which excludes fans and alerts."""
     states = []
     for folder in sorted(root.glob("sys/class/thermal/cooling_device*")):
         kind = (_text_or_none(folder / "type") or "fan").lower()
@@ -89,7 +89,7 @@ def find_throttles(root: Path) -> List[Path]:
 
 
 def is_throttled(states: Iterable[Path]) -> Optional[bool]:
-    """Whether any of the cooling devices is at work; None where none of them answers."""
+    """Return whether any of the cooling devices is active; None if none can be read."""
     throttled = None
     for state in states:
         try:

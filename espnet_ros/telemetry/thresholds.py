@@ -1,4 +1,4 @@
-"""Which of the measured values are worth a warning or an error."""
+"""Checks measured values against the ``warn_...`` and ``error_...`` parameters."""
 
 from __future__ import annotations
 
@@ -9,41 +9,45 @@ from espnet_ros.telemetry.frame_statistics import FrameSummary
 from espnet_ros.telemetry.reading import PowerReading
 
 
-class Excess(NamedTuple):
-    """A value beyond a level."""
+class ThresholdViolation(NamedTuple):
+    """A value beyond its warning or error threshold."""
 
     is_error: bool
     text: str
 
 
-def judge_reading(config: NodeConfig, reading: PowerReading) -> List[Excess]:
-    """Compare what the telemetry says with the levels in the parameters; what is not known passes."""
+def check_reading(config: NodeConfig, reading: PowerReading) -> List[ThresholdViolation]:
+    """Check temperature and power against the thresholds. Unknown values pass."""
     sensor = f"hottest sensor {reading.hottest}"
-    found = _judge(config, "temperature", reading.temperature, sensor)
-    return found + _judge(config, "power", reading.watts_total, "power")
+    found = _check(config, "temperature", reading.temperature, sensor)
+    return found + _check(config, "power", reading.watts_total, "power")
 
 
-def judge_frames(config: NodeConfig, frames: FrameSummary, is_wanted: bool) -> List[Excess]:
-    """The same for what the images cost.
+def check_frames(config: NodeConfig, frames: FrameSummary, check_rate: bool) -> List[ThresholdViolation]:
+    """Check energy per frame, latency and frame rate against the thresholds. Unknown values pass.
 
     Args:
         config: the node's parameters.
-        frames: the images of the last seconds.
-        is_wanted: the node is active long enough, and somebody listens, so that a low rate means something.
+        frames: statistics of the last seconds.
+        check_rate: whether a low frame rate is a problem: the node has been active long enough and has a subscriber.
     """
-    found = _judge(config, "energy", frames.joules_per_frame, "energy of an image")
-    found += _judge(config, "latency", frames.latency_p95, "95th percentile of the latency")
-    if is_wanted:
-        found += _judge(config, "rate", frames.frame_rate, "rate of answers", below=True)
+    found = _check(config, "energy", frames.joules_per_frame, "energy per frame")
+    found += _check(config, "latency", frames.latency_p95, "latency (95th percentile)")
+    if check_rate:
+        found += _check(config, "rate", frames.frame_rate, "frame rate", is_minimum=True)
     return found
 
 
-def _judge(config: NodeConfig, quantity: str, value: float, what: str, below: bool = False) -> List[Excess]:
+def _check(
+    config: NodeConfig, quantity: str, value: float, label: str, is_minimum: bool = False
+) -> List[ThresholdViolation]:
     for kind in ("error", "warn"):
         name = f"{kind}_{quantity}"
-        level = getattr(config, name)
-        # NaN compares as false on either side
-        if level > 0 and (value < level if below else value > level):
+        threshold = getattr(config, name)
+        # Comparisons with NaN are false, so unknown values pass.
+        if threshold > 0 and (value < threshold if is_minimum else value > threshold):
             unit = rule_of(name).unit
-            return [Excess(kind == "error", f"{what} is {value:.4g} {unit}, {name} is {level:g} {unit}")]
+            relation = "below" if is_minimum else "above"
+            text = f"{label} is {value:.4g} {unit}, {relation} {name} ({threshold:g} {unit})"
+            return [ThresholdViolation(kind == "error", text)]
     return []

@@ -109,6 +109,6 @@ def test_watts_come_through_the_service_until_it_is_gone(start_node, make_robot,
     assert (status.covers, status.hottest, status.temperature) == ("module (VDD_IN)", "GPU", pytest.approx(43.5))
     service.state = "absent"
     status = powered.wait(lambda s: s.source == "none", "no source")
-    assert any("jetson-stats: its service has gone: Lost connection" in refusal for refusal in status.refusals)
+    assert any("jetson-stats: the service has stopped: Lost connection" in refusal for refusal in status.refusals)
     assert status.watts_total != status.watts_total
     assert "Lost connection with jtop server" in powered.diagnostic(WARN).message

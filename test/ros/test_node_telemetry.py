@@ -73,12 +73,12 @@ def test_watts_and_the_energy_of_an_image_are_told(powered):
 @pytest.mark.parametrize(
     ("levels", "level", "message"),
     [
-        ({"warn_power": 7.0}, WARN, "power is 7.4 W, warn_power is 7 W"),
-        ({"warn_power": 7.0, "error_power": 7.3}, ERROR, "power is 7.4 W, error_power is 7.3 W"),
+        ({"warn_power": 7.0}, WARN, "power is 7.4 W, above warn_power (7 W)"),
+        ({"warn_power": 7.0, "error_power": 7.3}, ERROR, "power is 7.4 W, above error_power (7.3 W)"),
         (
             {"warn_temperature": 40.0},
             WARN,
-            "hottest sensor MCPU-therm is 45.5 °C, warn_temperature is 40 °C",
+            "hottest sensor MCPU-therm is 45.5 °C, above warn_temperature (40 °C)",
         ),
     ],
 )

@@ -113,7 +113,7 @@ def test_the_library_is_let_go(install):
     [
         (0, {"nvmlInit"}, "nvml: the NVIDIA driver cannot be reached"),
         (2, set(), "nvml: graphics card 2 cannot be used: Invalid Argument"),
-        (0, {"nvmlDeviceGetPowerUsage", "nvmlDeviceGetTemperature"}, "nvml: graphics card 0 tells neither"),
+        (0, {"nvmlDeviceGetPowerUsage", "nvmlDeviceGetTemperature"}, "nvml: graphics card 0 reports neither"),
     ],
 )
 def test_a_card_of_no_use_is_refused_by_name_and_let_go(install, index, refused, message):

@@ -145,7 +145,7 @@ def test_the_hottest_sensor_is_named(laptop):
 
 
 def test_a_machine_without_counters_is_refused_by_name(tmp_path):
-    with pytest.raises(PowerError, match="rapl: .*powercap has no counter of a CPU package"):
+    with pytest.raises(PowerError, match="rapl: .*powercap has no energy counter of a CPU package"):
         RaplReader(tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_counters_for_root_only_are_refused_with_what_helps(laptop, monkeypatch)
 
     original = rapl.read_integer  # root may read any file, so that the rights alone would not do here
     monkeypatch.setattr(rapl, "read_integer", refuse)
-    with pytest.raises(PowerError, match=r"rapl: .*intel-rapl:0/energy_uj may be read by root only.*sudo chmod a\+r"):
+    with pytest.raises(PowerError, match=r"rapl: .*intel-rapl:0/energy_uj is readable by root only.*sudo chmod a\+r"):
         RaplReader(laptop)
 
 

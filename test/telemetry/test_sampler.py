@@ -1,4 +1,4 @@
-"""The choice of a source, and the thread that reads it: sources that raise, hang, or cost too much."""
+"""The opened of a source, and the thread that reads it: sources that raise, hang, or cost too much."""
 
 import math
 import sys
@@ -10,7 +10,13 @@ from kernel_files import add_zone
 
 from espnet_ros.errors import PowerError
 from espnet_ros.telemetry.rapl import RaplReader
-from espnet_ros.telemetry.sampler import PowerReading, Source, TelemetrySampler, choose_reader, usual_sources
+from espnet_ros.telemetry.sampler import (
+    PowerReading,
+    TelemetrySampler,
+    TelemetrySource,
+    default_sources,
+    open_first_available,
+)
 
 
 class Reader:
@@ -38,14 +44,14 @@ class Reader:
 
     @property
     def source(self):
-        return Source(self.name, lambda: self)
+        return TelemetrySource(self.name, lambda: self)
 
 
 def refusing(name, error):
     def refuse():
         raise error
 
-    return Source(name, refuse)
+    return TelemetrySource(name, refuse)
 
 
 @pytest.fixture
@@ -73,29 +79,29 @@ def test_the_first_source_that_is_there_is_taken_and_the_others_say_why_not():
     reader, other = Reader("nvml"), Reader("rapl")
     gone = refusing("jetson-stats", PowerError("jetson-stats: not installed"))
     broken = refusing("ina3221", ZeroDivisionError("division by zero"))
-    choice = choose_reader([gone, broken, reader.source, other.source])
-    assert choice.reader is reader
-    assert choice.refusals == ("jetson-stats: not installed", "ina3221: ZeroDivisionError: division by zero")
-    assert [source.name for source in choice.rest] == ["rapl"]
+    opened = open_first_available([gone, broken, reader.source, other.source])
+    assert opened.reader is reader
+    assert opened.refusals == ("jetson-stats: not installed", "ina3221: ZeroDivisionError: division by zero")
+    assert [source.name for source in opened.rest] == ["rapl"]
 
 
 def test_jetsons_are_tried_before_nvidia_desktops_before_x86():
-    assert [source.name for source in usual_sources()] == ["jetson-stats", "ina3221", "nvml", "rapl"]
+    assert [source.name for source in default_sources()] == ["jetson-stats", "ina3221", "nvml", "rapl"]
 
 
 def test_a_device_without_any_source_says_why_for_each(monkeypatch, tmp_path):
     for package in ("jtop", "pynvml"):
         monkeypatch.setitem(sys.modules, package, None)
-    choice = choose_reader(usual_sources(root=tmp_path))
-    assert choice.reader is None
-    assert [reason.split(":")[0] for reason in choice.refusals] == ["jetson-stats", "ina3221", "nvml", "rapl"]
+    opened = open_first_available(default_sources(root=tmp_path))
+    assert opened.reader is None
+    assert [reason.split(":")[0] for reason in opened.refusals] == ["jetson-stats", "ina3221", "nvml", "rapl"]
 
 
 def test_an_x86_without_graphics_card_is_read_by_rapl(monkeypatch, tmp_path):
     for package in ("jtop", "pynvml"):
         monkeypatch.setitem(sys.modules, package, None)
     add_zone(tmp_path, ":0", "package-0")
-    assert isinstance(choose_reader(usual_sources(root=tmp_path)).reader, RaplReader)
+    assert isinstance(open_first_available(default_sources(root=tmp_path)).reader, RaplReader)
 
 
 def test_the_newest_reading_and_its_age_are_told(sample):
@@ -196,7 +202,7 @@ def test_a_source_that_hangs_while_it_is_opened_is_noticed_too(sample):
         raise PowerError("slow: not here")
 
     started = time.monotonic()
-    sampler = sample(Source("slow", hang), start_time=0.05)
+    sampler = sample(TelemetrySource("slow", hang), start_time=0.05)
     assert time.monotonic() - started < 5
     wait_for(lambda: sampler.latest().stalled)
     assert sampler.latest().source == ""

@@ -15,7 +15,7 @@ from fake_jetson_stats import TX2, Jtop, JtopException
 from fake_nvml import Nvml
 from kernel_files import add_zone, write_tree
 
-from espnet_ros.telemetry.sampler import Source, TelemetrySampler, choose_reader, usual_sources
+from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySource, default_sources, open_first_available
 
 PERIOD = 0.02  # s: readings are this much nearer together than at the default of 1 s
 READINGS = 100
@@ -41,7 +41,7 @@ def seconds_a_reading(reader):
             readings.append(reader.read())
             return readings[-1]
 
-    sampler = TelemetrySampler([Source(reader.name, Timed)], PERIOD)
+    sampler = TelemetrySampler([TelemetrySource(reader.name, Timed)], PERIOD)
     assert is_done.wait(120), sampler.latest()
     assert sampler.close(10)
     assert not sampler.latest().dropped
@@ -49,7 +49,7 @@ def seconds_a_reading(reader):
 
 
 def usual_reader(root):
-    return choose_reader(usual_sources(root=root)).reader
+    return open_first_available(default_sources(root=root)).reader
 
 
 @pytest.fixture(autouse=True)

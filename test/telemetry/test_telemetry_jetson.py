@@ -89,11 +89,11 @@ def test_a_service_that_has_gone_is_an_error(install):
     made = install()
     reader = JetsonStatsReader()
     made[0].error = JtopException("Lost connection with jtop server")
-    with pytest.raises(PowerError, match="jetson-stats: its service has gone: Lost connection with jtop server"):
+    with pytest.raises(PowerError, match="jetson-stats: the service has stopped: Lost connection with jtop server"):
         reader.read()
     made[0].error = None
     reader.close()
-    with pytest.raises(PowerError, match="jetson-stats: its service has gone$"):
+    with pytest.raises(PowerError, match="jetson-stats: the service has stopped$"):
         reader.read()
 
 

@@ -102,6 +102,7 @@ def test_options_and_profiles_are_declared_with_known_words():
     assert set(option_names("engine", "build", "")) == set(NodeConfig().as_dict())
 
 
+@pytest.mark.process
 def test_importing_the_parameters_is_light():
     code = "import sys, espnet_ros.config; print({'numpy', 'cv2', 'torch', 'rclpy', 'yaml'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

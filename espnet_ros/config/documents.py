@@ -28,10 +28,16 @@ def generate(root: Path) -> Dict[Path, str]:
     """Return the text of every generated file by path.
 
     Args:
-        root: folder of the repository. The README in it is read, as only a part of it is generated.
+        root: folder of the repository. Its README is read, as only a part of it is generated.
+
+    Raises:
+        ValueError: the README does not contain `MARKER` twice.
     """
     readme = root / "README.md"
-    before, _, after = readme.read_text(encoding="utf-8").split(MARKER)
+    parts = readme.read_text(encoding="utf-8").split(MARKER)
+    if len(parts) != 3:
+        raise ValueError(f"{readme} must contain {MARKER} exactly twice, contains it {len(parts) - 1} times")
+    before, _, after = parts
     return {
         root / DEFAULTS: default_yaml(),
         root / PAGE: parameters_page(),

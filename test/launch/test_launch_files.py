@@ -1,8 +1,9 @@
 import ast
-import importlib.util
-import os
+import runpy
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
@@ -18,14 +19,10 @@ NODE_ARGUMENTS = {
     "camera_info",
     "namespace",
     "params_file",
-    "alpha",
-    "weights",
-    "backend",
-    "power_mode",
-    "governor",
     "rviz",
     "log_level",
     "build_only",
+    *PARAMETERS,
 }
 
 
@@ -54,12 +51,30 @@ def test_every_argument_is_declared_with_a_description(path, names):
         assert ast.literal_eval(keywords["description"]).endswith("."), name
 
 
-def test_parameters_of_the_node_are_arguments_with_their_description_and_choices(monkeypatch):
-    arguments = {argument.name: argument for argument in load(ESPNET, monkeypatch).get_launch_arguments()}
-    assert set(arguments) == NODE_ARGUMENTS | {"use_sim_time", "autostart"}
+def test_the_parameters_that_are_arguments():
+    assert PARAMETERS == ("weights", "alpha", "backend", "power_mode", "governor")
+
+
+@pytest.fixture
+def espnet_arguments(monkeypatch):
+    """Name to keyword arguments of each argument of espnet.launch.py, which runs without launch and launch_ros."""
+    for name in ("launch", "launch.actions", "launch.conditions", "launch.events", "launch.events.process"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    for name in ("launch.substitutions", "launch_ros", "launch_ros.actions", "launch_ros.parameter_descriptions"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    packages = MagicMock(get_package_share_directory=lambda package: str(REPOSITORY))
+    monkeypatch.setitem(sys.modules, "ament_index_python.packages", packages)
+    sys.modules["launch.actions"].DeclareLaunchArgument = lambda name, **keywords: (name, keywords)
+    return dict(runpy.run_path(str(ESPNET))["ARGUMENTS"])
+
+
+def test_arguments_take_description_and_choices_from_their_parameters(espnet_arguments):
+    assert set(espnet_arguments) == NODE_ARGUMENTS | {"use_sim_time", "autostart"}
     for name in PARAMETERS:
-        assert arguments[name].description.startswith(rule_of(name).description)
-        assert arguments[name].choices == (["", *map(str, rule_of(name).choices)] if rule_of(name).choices else None)
+        rule, keywords = rule_of(name), espnet_arguments[name]
+        assert keywords["default_value"] == ""
+        assert keywords["description"].startswith(rule.description)
+        assert keywords["choices"] == (["", *map(str, rule.choices)] if rule.choices else None)
 
 
 @pytest.mark.parametrize("path", [ESPNET, REPLAY], ids=["espnet", "replay"])
@@ -93,156 +108,3 @@ def test_rviz_shows_the_costmap_as_it_is_published():
     assert (costmap["Durability Policy"], costmap["Reliability Policy"]) == ("Transient Local", "Reliable")
     assert shown["Ground contacts"]["Topic"]["Value"] == "espnet/points"
     assert document["Visualization Manager"]["Global Options"]["Fixed Frame"] == "odom"
-
-
-def load(path, monkeypatch):
-    """The launch description, as ros2 launch would load it."""
-    if importlib.util.find_spec("launch_ros") is None:
-        pytest.skip("needs launch_ros, which an apt install of ROS has")
-    import ament_index_python.packages
-
-    monkeypatch.setattr(ament_index_python.packages, "get_package_share_directory", lambda package: str(REPOSITORY))
-    from launch.launch_description_sources import get_launch_description_from_python_launch_file
-
-    return get_launch_description_from_python_launch_file(str(path))
-
-
-def expand(path, monkeypatch, **arguments):
-    """The entities that the launch file starts with these arguments, and the environment it sets."""
-    description = load(path, monkeypatch)
-    from launch import LaunchContext
-
-    context = LaunchContext()
-    context.launch_configurations.update(arguments)
-    entities = []
-    waiting = list(description.entities)
-    while waiting:
-        entity = waiting.pop(0)
-        entities.append(entity)
-        if type(entity).__name__ not in ("Node", "ExecuteProcess"):
-            waiting += entity.visit(context) or []
-    return entities, context
-
-
-def started(entities):
-    return [entity for entity in entities if type(entity).__name__ == "Node"]
-
-
-def node_parameters(node, context):
-    from launch_ros.utilities import evaluate_parameters
-
-    return evaluate_parameters(context, node._Node__parameters)
-
-
-def test_an_argument_that_is_not_given_leaves_the_parameter_to_the_file(monkeypatch):
-    entities, context = expand(ESPNET, monkeypatch)
-    node, _rviz = started(entities)
-    file, given = node_parameters(node, context)
-    assert Path(file) == REPOSITORY / "config" / "default.yaml"
-    assert given == {"autostart": True, "use_sim_time": False}
-
-
-def test_an_argument_that_is_given_wins_over_the_file(monkeypatch):
-    entities, context = expand(ESPNET, monkeypatch, alpha="3", weights="007", backend="torch", autostart="false")
-    _file, given = node_parameters(started(entities)[0], context)
-    assert given == {"alpha": 3, "weights": "007", "backend": "torch", "autostart": False, "use_sim_time": False}
-    assert isinstance(given["weights"], str)
-
-
-def test_a_power_mode_and_a_governor_that_are_given_win_too_and_an_id_stays_a_text(monkeypatch):
-    entities, context = expand(ESPNET, monkeypatch, power_mode="3", governor="rate")
-    _file, given = node_parameters(started(entities)[0], context)
-    assert given == {"power_mode": "3", "governor": "rate", "autostart": True, "use_sim_time": False}
-
-
-def test_a_governor_that_there_is_not_is_refused(monkeypatch):
-    with pytest.raises(RuntimeError, match="governor"):
-        expand(ESPNET, monkeypatch, governor="fast")
-
-
-def build_command(monkeypatch, **arguments):
-    """What build_only starts, word by word."""
-    entities, context = expand(ESPNET, monkeypatch, build_only="true", **arguments)
-    from launch.utilities import perform_substitutions
-
-    assert started(entities) == []
-    (process,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
-    return [perform_substitutions(context, part) for part in process.cmd]
-
-
-def test_build_only_builds_what_the_parameters_ask_for_and_starts_no_node(monkeypatch):
-    python, *command = build_command(monkeypatch)
-    assert Path(python).name.startswith("python")
-    file = str(REPOSITORY / "config" / "default.yaml")
-    assert command == ["-m", "espnet_ros.cli", "engine", "build", "--params-file", file, "--node", "/espnet"]
-
-
-def test_build_only_hands_on_what_wins_over_the_file(monkeypatch):
-    arguments = {"alpha": "3", "weights": "007", "backend": "torch", "namespace": "/rear/", "params_file": "mine.yaml"}
-    command = build_command(monkeypatch, **arguments)[5:]
-    assert command[:4] == ["--params-file", "mine.yaml", "--node", "/rear/espnet"]
-    assert command[4:] == ["--weights", "007", "--alpha", "3", "--backend", "torch"]
-
-
-def test_build_only_knows_the_power_mode_and_the_governor_as_they_need_other_engines(monkeypatch):
-    command = build_command(monkeypatch, power_mode="max_q", governor="rate")
-    assert command[-4:] == ["--power-mode", "max_q", "--governor", "rate"]
-
-
-def test_the_options_of_build_only_are_those_of_the_command(monkeypatch):
-    from espnet_ros.cli import build_parser
-
-    command = build_command(monkeypatch, alpha="3", weights="x.pth", backend="torch", namespace="rear")
-    args = build_parser().parse_args(command[3:])
-    assert (args.alpha, args.weights, args.backend, args.node) == (3, "x.pth", "torch", "/rear/espnet")
-
-
-@pytest.mark.parametrize(("backend", "code"), [("fake", 0), ("tensorrt", 1)])
-def test_a_launch_that_builds_ends_with_the_success_of_the_command(monkeypatch, backend, code):
-    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.setenv(name, "mine.xml")  # or else launch sets it, in this process
-    description = load(ESPNET, monkeypatch)
-    from launch import LaunchDescription, LaunchService
-    from launch.actions import SetLaunchConfiguration
-
-    if backend == "tensorrt" and importlib.util.find_spec("tensorrt") is not None:
-        pytest.skip("needs a machine without tensorrt, so that building fails")
-    given = {"build_only": "true", "backend": backend}
-    service = LaunchService()
-    service.include_launch_description(
-        LaunchDescription([*(SetLaunchConfiguration(*pair) for pair in given.items()), *description.entities])
-    )
-    assert service.run() == code
-
-
-def test_a_value_outside_the_choices_is_refused(monkeypatch):
-    with pytest.raises(RuntimeError, match="alpha"):
-        expand(ESPNET, monkeypatch, alpha="4")
-
-
-@pytest.mark.parametrize("is_set", [True, False])
-def test_the_transport_profile_is_set_unless_the_user_has_one(monkeypatch, is_set):
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    for name in names:
-        monkeypatch.setenv(name, "mine.xml" if is_set else "")
-    _, context = expand(ESPNET, monkeypatch)
-    expected = "mine.xml" if is_set else str(REPOSITORY / "config" / "fastdds_large_images.xml")
-    assert [context.environment[name] for name in names] == [expected, expected]
-    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == expected
-
-
-def test_replay_takes_every_argument_of_the_node_besides_its_own(monkeypatch):
-    names = {argument.name for argument in load(REPLAY, monkeypatch).get_launch_arguments()}
-    assert names == NODE_ARGUMENTS | {"bag", "rate", "loop", "delay", "use_sim_time", "autostart"}
-
-
-def test_replay_plays_the_bag_with_its_clock_into_a_node_that_takes_its_time(monkeypatch):
-    arguments = {"loop": "true", "image": "/camera/image_raw", "alpha": "5", "autostart": "false"}
-    entities, context = expand(REPLAY, monkeypatch, bag="drive", **arguments)
-    from launch.utilities import perform_substitutions
-
-    (player,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
-    command = [perform_substitutions(context, part) for part in player.cmd]
-    assert command == ["ros2", "bag", "play", "drive", "--clock", "--rate", "1.0", "--delay", "3.0", "--loop"]
-    _file, given = node_parameters(started(entities)[0], context)
-    assert given == {"alpha": 5, "autostart": True, "use_sim_time": True}

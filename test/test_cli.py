@@ -75,7 +75,7 @@ def test_an_error_is_one_line_without_traceback(capsys):
 
 
 def test_ctrl_c_is_quiet(monkeypatch, capsys, drive):
-    def interrupt(*_args):
+    def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluate, "build_segmenter", interrupt)
@@ -84,7 +84,7 @@ def test_ctrl_c_is_quiet(monkeypatch, capsys, drive):
 
 
 def test_sigterm_unwinds_and_the_old_handler_comes_back(monkeypatch, drive):
-    monkeypatch.setattr(evaluate, "build_segmenter", lambda *_args: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(evaluate, "build_segmenter", lambda *_args, **_options: signal.raise_signal(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     assert cli.main(["evaluate", "--images", str(drive / "images")]) == 143
     assert signal.getsignal(signal.SIGTERM) is before

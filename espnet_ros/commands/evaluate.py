@@ -13,13 +13,13 @@ from espnet_ros.commands.options import (
     add_command,
     add_engine_options,
     add_frame_options,
-    build_segmenter,
     config_from,
     open_frames,
 )
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import Frame, FrameSource
 from espnet_ros.evaluation.report import EvaluationReport, evaluate, format_class_iou
+from espnet_ros.loading import build_segmenter
 from espnet_ros.segmenter import engine_summary
 
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError("evaluate needs --images (with --labels) or --bag")
     if not source.has_labels:
         raise DatasetError(f"{source.name}: evaluate needs true labels (--labels, or a label topic in the bag)")
-    segmenter = build_segmenter(config_from(args))
+    segmenter = build_segmenter(config_from(args), show_progress=True)
     try:
         print(f"evaluating {engine_summary(segmenter.engine)}")
         report = evaluate(segmenter, source, lambda frames: _with_bar(frames, source))

@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any, Optional, Sequence
 
 from espnet_ros.config import SECTIONS, NodeConfig, default_of, option_names, rule_of
-from espnet_ros.engines import build_engine
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import ImageFolder, VideoFile, sibling_labels
-from espnet_ros.loading import resolve_spec
-from espnet_ros.segmenter import Segmenter
 
 ENGINE_OPTIONS = option_names("engine")
 """Parameters that every command with an engine offers as options."""
@@ -74,15 +71,6 @@ def config_from(args: argparse.Namespace, names: Sequence[str] = ENGINE_OPTIONS)
         ParameterError: a value breaks its rule.
     """
     return NodeConfig(**{name: getattr(args, name) for name in names})
-
-
-def build_segmenter(config: NodeConfig, show_progress: bool = True) -> Segmenter:
-    """Build the engine for ``config`` and return a segmenter with it. Missing weights are downloaded.
-
-    Raises:
-        WeightsError, ClassTableError, EngineError: the weights, the class table or the engine is unavailable.
-    """
-    return Segmenter(build_engine(resolve_spec(config, show_progress)), config.min_confidence)
 
 
 def add_frame_options(parser: argparse.ArgumentParser, with_video: bool) -> None:

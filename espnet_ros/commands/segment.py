@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable
-from espnet_ros.commands.options import ENGINE_OPTIONS, add_command, add_engine_options, build_segmenter, config_from
+from espnet_ros.commands.options import ENGINE_OPTIONS, add_command, add_engine_options, config_from
 from espnet_ros.commands.segment_files import (
     LABELS_FOLDER,
     OVERLAYS_FOLDER,
@@ -27,6 +27,7 @@ from espnet_ros.commands.segment_files import (
 from espnet_ros.config import NodeConfig, default_of, rule_of
 from espnet_ros.errors import ParameterError
 from espnet_ros.evaluation.images import DEFAULT_RATE_HZ, VideoFile
+from espnet_ros.loading import build_segmenter
 from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.segmenter import Segmenter, engine_summary
 from espnet_ros.tiling import TILE_SIDE, default_overlap, fit_tile, label_large_image, plan_tiles
@@ -161,7 +162,7 @@ class _Labeller:
 
     @staticmethod
     def _build(config: NodeConfig) -> Segmenter:
-        segmenter = build_segmenter(config)
+        segmenter = build_segmenter(config, show_progress=True)
         tqdm.write(f"using {engine_summary(segmenter.engine)}")
         return segmenter
 

@@ -5,11 +5,11 @@ import json
 import pytest
 from safetensors import safe_open
 
-from espnet_ros.commands.options import build_segmenter
 from espnet_ros.config import NodeConfig
 from espnet_ros.evaluation.frames import Frame
 from espnet_ros.evaluation.images import ImageFolder
 from espnet_ros.evaluation.report import evaluate
+from espnet_ros.loading import build_segmenter
 from espnet_ros.model.checkpoint import SHIPPED_FAMILY, list_registry, select_checkpoint
 from espnet_ros.model.loading import load_network
 from espnet_ros.synthetic import SyntheticStreet

@@ -36,14 +36,14 @@ def read(tmp_path):
         ("other", set()),
     ],
 )
-def test_a_section_speaks_to_the_nodes_that_ros_gives_it_to(read, section, nodes):
+def test_a_section_applies_to_the_same_nodes_as_in_ros(read, section, nodes):
     text = f'"{section}": {{ros__parameters: {{alpha: 3}}}}'
     found = {node for node in ("/espnet", "/rear/espnet", "/a/b/espnet") if read(text, node) == {"alpha": 3}}
     assert found == nodes
 
 
 @pytest.mark.parametrize("namespace", ["rear", "/rear"])
-def test_a_node_may_stand_below_its_namespace(read, namespace):
+def test_a_node_may_be_nested_in_its_namespace(read, namespace):
     text = f"{namespace}:\n  espnet:\n    ros__parameters: {{alpha: 3}}\n"
     assert read(text, "/rear/espnet") == {"alpha": 3}
     assert read(text, "/espnet") == {}
@@ -57,7 +57,7 @@ def test_the_later_section_wins(read):
     assert read("/**: {ros__parameters: {alpha: 5}}\nespnet: {ros__parameters: {alpha: 3}}") == {"alpha": 3}
 
 
-def test_parameters_that_nobody_asks_for_are_left_out(read):
+def test_other_parameters_are_ignored(read):
     assert read("/**: {ros__parameters: {use_sim_time: true, qos_overrides: {a: 1}, alpha: 3}}") == {"alpha": 3}
 
 
@@ -72,11 +72,11 @@ def test_parameters_that_nobody_asks_for_are_left_out(read):
         ("a: {", "cannot be read: "),
     ],
 )
-def test_what_is_no_parameter_file_is_refused(read, text, message):
+def test_a_file_that_is_not_a_parameter_file_is_rejected(read, text, message):
     with pytest.raises(ParameterError, match=rf"parameter file .*/robot.yaml: {message}"):
         read(text)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParameterError, match=f"parameter file {tmp_path}/none.yaml: cannot be read"):
         read_params_file(tmp_path / "none.yaml", "/espnet", NAMES)

@@ -53,7 +53,7 @@ def node_parameters(node, context):
     return evaluate_parameters(context, node._Node__parameters)
 
 
-def test_an_argument_that_is_not_given_leaves_the_parameter_to_the_file(monkeypatch):
+def test_without_an_argument_the_file_sets_the_parameter(monkeypatch):
     entities, context = expand(ESPNET, monkeypatch)
     node, _rviz = started(entities)
     file, given = node_parameters(node, context)
@@ -61,20 +61,20 @@ def test_an_argument_that_is_not_given_leaves_the_parameter_to_the_file(monkeypa
     assert given == {"autostart": True, "use_sim_time": False}
 
 
-def test_an_argument_that_is_given_wins_over_the_file(monkeypatch):
+def test_an_argument_overrides_the_file(monkeypatch):
     entities, context = expand(ESPNET, monkeypatch, alpha="3", weights="007", backend="torch", autostart="false")
     _file, given = node_parameters(started(entities)[0], context)
     assert given == {"alpha": 3, "weights": "007", "backend": "torch", "autostart": False, "use_sim_time": False}
     assert isinstance(given["weights"], str)
 
 
-def test_a_power_mode_and_a_governor_that_are_given_win_too_and_an_id_stays_a_text(monkeypatch):
+def test_power_mode_and_governor_override_the_file_and_a_mode_id_stays_a_string(monkeypatch):
     entities, context = expand(ESPNET, monkeypatch, power_mode="3", governor="rate")
     _file, given = node_parameters(started(entities)[0], context)
     assert given == {"power_mode": "3", "governor": "rate", "autostart": True, "use_sim_time": False}
 
 
-def test_a_governor_that_there_is_not_is_refused(monkeypatch):
+def test_an_unknown_governor_is_rejected(monkeypatch):
     with pytest.raises(RuntimeError, match="governor"):
         expand(ESPNET, monkeypatch, governor="fast")
 
@@ -96,14 +96,14 @@ def test_build_only_builds_what_the_parameters_ask_for_and_starts_no_node(monkey
     assert command == ["-m", "espnet_ros.cli", "engine", "build", "--params-file", file, "--node", "/espnet"]
 
 
-def test_build_only_hands_on_what_wins_over_the_file(monkeypatch):
+def test_build_only_passes_on_the_arguments_that_override_the_file(monkeypatch):
     arguments = {"alpha": "3", "weights": "007", "backend": "torch", "namespace": "/rear/", "params_file": "mine.yaml"}
     command = build_command(monkeypatch, **arguments)[5:]
     assert command[:4] == ["--params-file", "mine.yaml", "--node", "/rear/espnet"]
     assert command[4:] == ["--weights", "007", "--alpha", "3", "--backend", "torch"]
 
 
-def test_build_only_knows_the_power_mode_and_the_governor_as_they_need_other_engines(monkeypatch):
+def test_build_only_passes_on_power_mode_and_governor(monkeypatch):
     command = build_command(monkeypatch, power_mode="max_q", governor="rate")
     assert command[-4:] == ["--power-mode", "max_q", "--governor", "rate"]
 
@@ -117,7 +117,7 @@ def test_the_options_of_build_only_are_those_of_the_command(monkeypatch):
 
 
 @pytest.mark.parametrize(("backend", "code"), [("fake", 0), ("tensorrt", 1)])
-def test_a_launch_that_builds_ends_with_the_success_of_the_command(monkeypatch, backend, code):
+def test_a_launch_that_builds_returns_the_success_of_the_command(monkeypatch, backend, code):
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
         monkeypatch.setenv(name, "mine.xml")  # or else launch sets it, in this process
     description = load(ESPNET, monkeypatch)

@@ -9,7 +9,7 @@ from espnet_ros.ros import parameters
 
 
 @pytest.mark.parametrize("name", parameters.NAMES)
-def test_every_parameter_has_a_descriptor_with_its_meaning(name):
+def test_every_parameter_has_a_descriptor_with_its_rule(name):
     rule, descriptor = rule_of(name), parameters.describe(name)
     assert descriptor.name == name
     assert descriptor.description.startswith(rule.description)
@@ -23,18 +23,18 @@ def test_every_parameter_has_a_descriptor_with_its_meaning(name):
     )
 
 
-def test_texts_that_yaml_takes_for_something_else_are_read_as_they_were_meant():
+def test_strings_that_yaml_reads_as_another_type_are_converted_back():
     given = {"governor": False, "power_mode": 2, "governor_alphas": [3, 8], "governor_rates": [5.0, 0.0]}
     meant = {"governor": "off", "power_mode": "2", "governor_alphas": "3, 8", "governor_rates": "5.0, 0.0"}
     assert parameters.values([Parameter(name, value=value) for name, value in given.items()]) == meant
     assert parameters.values([Parameter("governor_modes", value="MAXQ")]) == {"governor_modes": "MAXQ"}
 
 
-def test_a_whole_number_is_taken_for_a_float():
+def test_an_integer_becomes_a_float():
     values = parameters.values([Parameter("max_rate", value=10), Parameter("alpha", value=3)])
     assert values == {"max_rate": 10.0, "alpha": 3}
     assert type(values["max_rate"]) is float
 
 
-def test_parameters_of_others_are_left_alone():
+def test_parameters_of_rclpy_are_ignored():
     assert parameters.values([Parameter("use_sim_time", value=True)]) == {}

@@ -21,7 +21,7 @@ from espnet_ros.demo.birdseye import (
 )
 from espnet_ros.demo.street import StreetTruth, Track
 from espnet_ros.synthetic import StreetWorld
-from espnet_ros.synthetic.truth import cell_centres
+from espnet_ros.synthetic.ground_truth import cell_centres
 
 NEAREST_M, FURTHEST_M = 2.0, 12.0
 """Distances from the base, on the ground ahead of it, between which costmaps are compared with the truth."""

@@ -1,6 +1,8 @@
-"""A small procedural street with exact truth: images, labels, poses and the ground, for training, tests and the demo.
+"""A procedural street with exact ground truth (images, labels, poses, ground) for training, tests and the demo.
 
-Everything in it stands still, and the ground is flat. So what is true of a place is true of it in every frame.
+``world.py`` builds the street, ``renderer.py`` draws it, and ``drive.py`` moves a camera along it. Nothing else moves,
+and the ground is flat: the ground truth of a place is the same in every frame. May import evaluation, costmap and the
+rooms below them. Start with ``street.py``, then ``world.py``.
 """
 
 from espnet_ros.synthetic.drive import Mount, StreetFrame, default_camera, drive, visible_contacts

@@ -1,11 +1,11 @@
-"""Class ids of the CamVid table that the street's labels use."""
+"""Class ids of the labels, from the CamVid table."""
 
 from __future__ import annotations
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST, VOID = range(12)
 
 NUM_CLASSES = 11
-"""Classes that count; ``VOID`` comes after them and marks pixels that the lens does not reach."""
+"""Number of classes without ``VOID``, which marks pixels outside the lens."""
 
 FLAT_CLASSES = (ROAD, PAVEMENT)
-"""Classes of the ground itself."""
+"""Classes of the ground."""

@@ -1,4 +1,4 @@
-"""The course of the street: a smooth centre line, and where any point of the ground lies beside it."""
+"""The course of the street: a smooth centre line, and street coordinates of points on the ground."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 BEFORE = 40.0
 """Metres of street behind the start of the drive."""
 BEYOND = 130.0
-"""Metres of street after the end of the drive, so that a camera there still looks down a street."""
+"""Metres of street after the end of the drive, so that the camera still sees a street there."""
 
 _STEP = 0.05  # metres between samples of the centre line
-_CELL = 0.5  # metres; side of a cell of the table of nearest samples
-_COARSE = 8  # cells a side in the first, exhaustive search
+_CELL = 0.5  # metres; side of a cell in the table of nearest samples
+_COARSE = 8  # fine cells per side of a coarse cell in the first, exhaustive search
 _MARGIN = 60.0  # metres of table around the centre line
 _TRANSITION = 6.0  # metres over which the curvature changes: a clothoid
-_MAX_HEADING = math.radians(50.0)  # so that the street never meets itself
-_OFF = 1e3  # metres; offset reported for points that no table row is near
+_MAX_HEADING = math.radians(50.0)  # the street never crosses itself
+_OFF = 1e3  # metres; offset reported for points outside of the table
 
 
 class Station(NamedTuple):
-    """A place on the centre line: position in metres and heading in radians, both in the odom frame."""
+    """A point of the centre line: position in metres, heading in radians and curvature in 1/m, in the odom frame."""
 
     x: float
     y: float
@@ -34,13 +34,13 @@ class Station(NamedTuple):
 class Course:
     """A centre line of straights, clothoids and arcs, starting at the origin along x.
 
-    Positions on it are given by ``s``, the metres driven since the origin, and ``d``, the metres to the left of it.
+    Street coordinates are ``s``, metres along the centre line since the origin, and ``d``, metres to the left of it.
 
     Args:
-        random: what the turns are drawn from.
-        length: metres that are driven; the street goes on ``BEYOND`` and starts ``BEFORE``.
-        min_radius: metres, of the tightest turn.
-        turns: False makes the street straight.
+        random: source of the turns.
+        length: metres of the drive; the street starts ``BEFORE`` it and continues ``BEYOND`` it.
+        min_radius: radius of the tightest turn in metres.
+        turns: False for a straight street.
     """
 
     def __init__(self, random: np.random.Generator, length: float, min_radius: float, turns: bool) -> None:
@@ -63,24 +63,24 @@ class Course:
         self._nearest = self._make_table()
 
     def station(self, s: float) -> Station:
-        """The place ``s`` metres along the centre line, clipped to its ends."""
+        """Return the point ``s`` metres along the centre line, clipped to its ends."""
         return Station(*(float(np.interp(s, self._s, column)) for column in self._line.T))
 
     def point(self, s: float, d: float) -> Tuple[float, float]:
-        """(x, y) in the odom frame of the point ``d`` metres to the left of ``s``."""
+        """Return (x, y) in the odom frame of the point at street coordinates ``s`` and ``d``."""
         place = self.station(s)
         return place.x - d * math.sin(place.heading), place.y + d * math.cos(place.heading)
 
     def locate(self, x: np.ndarray, y: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Where points of the ground lie beside the centre line, to a tenth of a millimetre within 15 m of it.
+        """Convert points of the ground to street coordinates; the error is below 0.1 mm within 15 m of the centre line.
 
         Args:
             x: (N,) float32 metres in the odom frame.
             y: (N,) float32.
 
         Returns:
-            (N,) float32 ``s`` and (N,) float32 ``d``. Beyond the ends the street goes straight on. Points farther
-            than some 60 m from the street are said to be 1000 m from it.
+            (N,) float32 ``s`` and (N,) float32 ``d``. Beyond its ends the street continues straight. For points more
+            than about 60 m from the street, ``d`` is 1000 m to either side.
         """
         rows, columns = self._nearest.shape
         column = np.clip(((x - np.float32(self.lower[0])) * np.float32(1 / _CELL)), 0, columns - 1).astype(np.int32)
@@ -91,22 +91,23 @@ class Course:
         interior = (index > 0) & (index < len(self._rows) - 1)
         s = np.float32(self.first_s) + index * np.float32(_STEP)
         s += np.where(interior, along / squeeze, along)
-        # The nearest sample is off by up to a cell: the street bends away from its tangent by k a^2 / 2.
+        # The nearest sample can be a cell away, where the street has left its tangent by k a^2 / 2.
         d = np.where(interior, across - curvature * along * along / (2 * squeeze), across)
         lost = interior & (np.abs(along) > 4 * _CELL)
         d[lost] = np.copysign(np.float32(_OFF), across[lost])
         return s, d
 
     def _relative(self, x: np.ndarray, y: np.ndarray, index: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Metres along and to the left of the tangent at samples of the centre line, and the curvature there."""
+        """Return metres along and to the left of the tangent at samples of the centre line, and the curvature there."""
         rows = self._rows.take(index, axis=0)
         east, north = x - rows[:, 0], y - rows[:, 1]
         return east * rows[:, 2] + north * rows[:, 3], north * rows[:, 2] - east * rows[:, 3], rows[:, 4]
 
     def _make_table(self) -> np.ndarray:
-        """(rows, columns) int32: index of the sample nearest to each cell's centre.
+        """Return (rows, columns) int32: index of the sample nearest to each cell's centre.
 
-        The nearest of every tenth sample is found exhaustively on coarse cells, then Newton's method on fine ones.
+        An exhaustive search over every tenth sample finds it for coarse cells, and Newton's method refines it for fine
+        cells.
         """
         columns, rows = (np.ceil((self.upper - self.lower) / (_CELL * _COARSE))).astype(int) + 1
         sparse = self._rows[::10, :2]
@@ -131,7 +132,7 @@ class Course:
 
 
 def _draw_curvature(random: np.random.Generator, count: int, min_radius: float) -> np.ndarray:
-    """(count,) float64 curvature in 1/m at each sample: straights and arcs, with the steps between them ramped."""
+    """Return (count,) float64 curvature in 1/m at each sample: straights and arcs, joined by linear ramps."""
     curvature = np.zeros(count)
     position, heading = round((BEFORE + random.uniform(4.0, 14.0)) / _STEP), 0.0
     while position < count:

@@ -1,4 +1,4 @@
-"""A drive along a street: frames of a camera that is mounted on a base, with the truth about each."""
+"""A drive along a street: frames of a camera mounted on a base, each with its ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.pose import mount_matrix
 from espnet_ros.errors import ParameterError
 from espnet_ros.evaluation.frames import FIRST_STAMP_NS
-from espnet_ros.synthetic import truth
+from espnet_ros.synthetic import ground_truth
 from espnet_ros.synthetic.renderer import StreetRenderer
 from espnet_ros.synthetic.world import StreetWorld
 from espnet_ros.types import ImageSize
@@ -23,7 +23,7 @@ _HALF_FOV = math.radians(31.0)
 
 @dataclass(frozen=True)
 class Mount:
-    """How the camera sits on the base, whose frame has x forward, y left, z up and lies on the ground.
+    """Pose of the camera on the base. The base frame lies on the ground, with x forward, y left and z up.
 
     Attributes:
         height: metres above the ground.
@@ -43,7 +43,7 @@ class Mount:
 
     @property
     def base_from_camera(self) -> np.ndarray:
-        """(4, 4) float64 pose of the optical frame on the base."""
+        """(4, 4) float64 pose of the optical frame in the base frame."""
         return mount_matrix(self.x, self.y, self.height, self.roll, self.pitch, self.yaw)
 
 
@@ -53,14 +53,14 @@ class StreetFrame:
 
     Attributes:
         index: number of the frame, from 0.
-        stamp_ns: when it was taken.
+        stamp_ns: time of the frame in nanoseconds.
         image: (H, W, 3) uint8 BGR.
-        labels: (H, W) uint8 CamVid class ids; 11 (void) only where the lens does not reach.
-        instances: (H, W) int32 id of the object that a pixel shows, 0 for ground, sky and void.
+        labels: (H, W) uint8 CamVid class ids; 11 (void) only outside the lens.
+        instances: (H, W) int32 id of the visible object, 0 for ground, sky and void.
         ranges: (H, W) float32 metres along the pixel's ray; inf for sky and void.
         camera: intrinsics of the image.
-        odom_from_camera: (4, 4) float64 pose of the optical frame.
-        odom_from_base: (4, 4) float64 pose of the base.
+        odom_from_camera: (4, 4) float64 pose of the optical frame in the odom frame.
+        odom_from_base: (4, 4) float64 pose of the base in the odom frame.
         speed: metres per second, forward.
         yaw_rate: radians per second, positive to the left.
     """
@@ -79,7 +79,7 @@ class StreetFrame:
 
 
 def default_camera(size: ImageSize = DEFAULT_SIZE) -> CameraModel:
-    """An ideal camera with a horizontal field of view of 62 degrees."""
+    """Return an ideal camera with a horizontal field of view of 62 degrees."""
     focal = size.width / 2 / math.tan(_HALF_FOV)
     return CameraModel(size, focal, focal, (size.width - 1) / 2, (size.height - 1) / 2)
 
@@ -92,28 +92,28 @@ def drive(
     mount: Mount = Mount(),
     first_stamp_ns: int = FIRST_STAMP_NS,
 ) -> Iterator[StreetFrame]:
-    """Drive the world's length in the middle of the lane and draw each frame when it is asked for.
+    """Drive the length of the street in the middle of the lane. Each frame is drawn when it is requested.
 
     Args:
         world: the street.
         camera: intrinsics and size.
-        rate: frames a second.
-        speed: metres a second along the street's centre line.
-        mount: of the camera.
+        rate: frames per second.
+        speed: metres per second along the street's centre line.
+        mount: pose of the camera on the base.
         first_stamp_ns: stamp of frame 0.
 
     Raises:
-        ParameterError: an argument breaks its rule.
+        ParameterError: an argument is out of range.
     """
-    check_pace(rate, speed)
+    check_rate_and_speed(rate, speed)
     if not mount.height > 0:
         raise ParameterError(f"mount height must be above 0 m, is {mount.height}")
     count = int(world.length * rate / speed + 1e-9) + 1
     return _drive(world, camera, rate, speed, mount, first_stamp_ns, count)
 
 
-def check_pace(rate: float, speed: float) -> None:
-    """Refuse a drive without a pace.
+def check_rate_and_speed(rate: float, speed: float) -> None:
+    """Check that a drive has a valid rate and speed.
 
     Raises:
         ParameterError: the rate or the speed is not above 0.
@@ -131,7 +131,7 @@ def _drive(
         s = index * speed / rate
         x, y, heading = world.pose_at(s)
         curvature = world.course.station(s).curvature
-        odom_from_base = _pose(_turn_z(heading), x, y, 0.0)
+        odom_from_base = _pose(_rotation_z(heading), x, y, 0.0)
         odom_from_camera = odom_from_base @ mount.base_from_camera
         view = renderer.render(odom_from_camera, index)
         yield StreetFrame(
@@ -147,18 +147,18 @@ def _drive(
 
 
 def visible_contacts(world: StreetWorld, frame: StreetFrame, max_range: float) -> Dict[int, np.ndarray]:
-    """Where a frame shows objects touch the ground, not hidden and within the image.
+    """Return the points where a frame shows objects touching the ground, visible and within the image.
 
     Args:
-        world: that the frame is of.
-        frame: one of its frames.
-        max_range: metres on the ground from the camera, beyond which contacts are left out.
+        world: the street of the frame.
+        frame: a frame of it.
+        max_range: maximum distance from the camera along the ground, in metres.
 
     Returns:
-        By object id, (N, 2) float64 points in the odom frame, in metres; only objects with such points.
+        (N, 2) float64 points in metres in the odom frame, by object id; objects without points are left out.
     """
-    return truth.visible_contacts(
-        tuple(world.standing_footprints()),
+    return ground_truth.visible_contacts(
+        tuple(world.objects_on_ground()),
         frame.camera,
         frame.odom_from_camera,
         frame.instances,
@@ -173,6 +173,6 @@ def _pose(rotation: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
     return pose
 
 
-def _turn_z(angle: float) -> np.ndarray:
+def _rotation_z(angle: float) -> np.ndarray:
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""The flat ground: what is road and what is pavement, and what either looks like."""
+"""The flat ground: the extent of road and pavement, and their texture."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from espnet_ros.synthetic.surfaces import draw_color
 from espnet_ros.synthetic.textures import fractal_noise, value_noise
 
 _TEXEL = 0.03125  # metres
-_PERIOD = 1536  # texels along the street after which it repeats: 48 m
+_PERIOD = 1536  # texels along the street until the texture repeats: 48 m
 _HALF_WIDTH = 14.0  # metres to either side; beyond, the texture is mirrored
 _ACROSS = round(2 * _HALF_WIDTH / _TEXEL)
 _LEVELS = 6
-_BORDER = 2  # texels around each level, so that bilinear sampling does not see its neighbour
+_BORDER = 2  # texels around each mip level, so that bilinear sampling does not mix levels
 _WHITE = (218.0, 220.0, 220.0)
 _YELLOW = (70.0, 170.0, 200.0)
 
 
 @dataclass(frozen=True)
 class CrossSection:
-    """The street across, in metres to the left of its centre line.
+    """Cross-section of the street, in metres to the left of the centre line.
 
     Attributes:
-        lane: width of each of the two lanes, which meet at 0.
+        lane: width of each of the two lanes; they meet at 0.
         left: the left kerb.
         right: the right kerb, negative.
-        left_front: where gardens and houses begin on the left; ``right_front`` on the right, negative.
-        right_front: see ``left_front``.
-        keeps_left: traffic drives on the left.
+        left_front: start of gardens and houses on the left.
+        right_front: the same on the right, negative.
+        keeps_left: whether traffic drives on the left.
     """
 
     lane: float
@@ -43,16 +43,16 @@ class CrossSection:
 
     @property
     def own_lane(self) -> float:
-        """Middle of the lane that is driven."""
+        """Middle of the lane of the drive."""
         return self.lane / 2 if self.keeps_left else -self.lane / 2
 
     def class_ids(self, d: np.ndarray) -> np.ndarray:
-        """uint8 class of the ground at ``d`` metres to the left of the centre line: road between the kerbs."""
+        """Return uint8 class ids of the ground ``d`` metres to the left of the centre line: road between the kerbs."""
         return np.where((d < np.float32(self.left)) & (d > np.float32(self.right)), ROAD, PAVEMENT).astype(np.uint8)
 
 
 def draw_cross_section(random: np.random.Generator) -> CrossSection:
-    """A street with or without parking strips and with pavements of some width."""
+    """Draw a cross-section with random widths, with a parking strip on at least one side."""
     lane = random.uniform(2.9, 3.6)
     strips = random.choice([0.0, 2.1, 2.3], size=2, p=[0.4, 0.3, 0.3])
     if not strips.any():
@@ -64,11 +64,11 @@ def draw_cross_section(random: np.random.Generator) -> CrossSection:
 
 
 class GroundTexture:
-    """Colour of the ground by its place beside the centre line: one strip, painted once, with smaller versions.
+    """Colours of the ground in street coordinates: one strip, painted once, with its mip levels.
 
     Args:
-        random: source of colours, wear and marks.
-        section: the street across.
+        random: source of colours, wear and markings.
+        section: cross-section of the street.
     """
 
     def __init__(self, random: np.random.Generator, section: CrossSection) -> None:
@@ -89,12 +89,12 @@ class GroundTexture:
         self._scale = np.array([1 / (_TEXEL * 2**level) for level in range(_LEVELS)], np.float32)
 
     def sample(self, s: np.ndarray, d: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-        """Colours.
+        """Return colours of the ground.
 
         Args:
             s: (N,) float32 metres along the street.
-            d: (N,) float32 metres to the left of its centre line.
-            pixel: (N,) float32 metres of ground that one pixel spans.
+            d: (N,) float32 metres to the left of the centre line.
+            pixel: (N,) float32 metres of ground covered by one pixel.
 
         Returns:
             (N, 3) float32 BGR, 0..255.
@@ -107,14 +107,14 @@ class GroundTexture:
         along -= np.floor(along)
         across = (d + np.float32(_HALF_WIDTH)) * np.float32(1 / (4 * _HALF_WIDTH))
         across -= np.floor(across)
-        across = np.float32(4 * _HALF_WIDTH) * np.minimum(across, 1 - across)  # mirrored: there and back
+        across = np.float32(4 * _HALF_WIDTH) * np.minimum(across, 1 - across)  # mirrored at the edges
         row = along * np.float32(_PERIOD * _TEXEL) * scale + (self._top.take(level) - np.float32(0.5))
         column = across * scale + np.float32(_BORDER - 0.5)
         return sample_bilinear(self._atlas, row, column).astype(np.float32)
 
 
 def sample_bilinear(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Values of an image at N places, (N,) or (N, C) of its type; outside of it those of its border."""
+    """Return values of an image at N places: (N,) or (N, C) of its dtype, clamped to its border."""
     count, width = len(row), 1024
     rows = -(-count // width)
     maps = np.zeros((2, rows * width), np.float32)
@@ -125,7 +125,7 @@ def sample_bilinear(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> n
 
 
 def _paint_strip(random: np.random.Generator, section: CrossSection) -> np.ndarray:
-    """(_PERIOD, _ACROSS, 3) float32 BGR; rows go along the street, columns from its right to its left."""
+    """Return (_PERIOD, _ACROSS, 3) float32 BGR; rows run along the street, columns from right to left."""
     shape = (_PERIOD, _ACROSS)
     d = (np.arange(_ACROSS) + 0.5) * _TEXEL - _HALF_WIDTH
     s = (np.arange(_PERIOD) + 0.5) * _TEXEL
@@ -135,18 +135,18 @@ def _paint_strip(random: np.random.Generator, section: CrossSection) -> np.ndarr
         random, np.array([(88, 86, 84), (104, 102, 100), (70, 68, 68), (124, 124, 124)], np.float32), 6
     )
     shade = 1.0 + 0.7 * grain + 0.3 * wear
-    for lane in (-1, 1):  # where wheels run
+    for lane in (-1, 1):  # wheel tracks
         for wheel in (-0.75, 0.75):
             track = np.exp(-(((d - lane * section.lane / 2 - wheel) / 0.25) ** 2)).astype(np.float32)
             shade -= np.float32(random.uniform(-0.03, 0.1)) * track
     strip: np.ndarray = asphalt * shade[..., None]
-    for _ in range(int(random.integers(0, 7))):  # mended patches and covers
+    for _ in range(int(random.integers(0, 7))):  # repaired patches and covers
         top, left = int(random.integers(0, _PERIOD - 120)), int(random.integers(0, _ACROSS - 60))
         strip[top : top + int(random.integers(20, 120)), left : left + int(random.integers(16, 60))] *= np.float32(
             random.uniform(0.65, 1.15)
         )
     _paint_pavement(random, strip, section, d, s, grain, wear)
-    _paint_marks(random, strip, section, d, s, wear)
+    _paint_markings(random, strip, section, d, s, wear)
     return strip
 
 
@@ -183,7 +183,7 @@ def _paint_pavement(
         strip[:, gutter] *= np.float32(random.uniform(0.55, 0.85))
 
 
-def _paint_marks(
+def _paint_markings(
     random: np.random.Generator,
     strip: np.ndarray,
     section: CrossSection,

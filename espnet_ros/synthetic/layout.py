@@ -1,4 +1,4 @@
-"""Where things stand along the street."""
+"""Places objects along the street."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from espnet_ros.synthetic.site import Site, Slot, box_part
 from espnet_ros.synthetic.solids import Part, Shape, StandingObject
 
 LOWEST_OVERHANG = 2.7
-"""Metres above the ground at which crowns and signs begin, so that none hides the ground of a camera at 2.5 m."""
+"""Lowest edge of crowns and signs in metres, so that they do not hide the ground from a camera at 2.5 m."""
 
 
 class Layout:
-    """Fills a street.
+    """Fills a street with objects.
 
     Args:
-        random: source of every choice.
+        random: source of all choices.
         course: the centre line.
-        section: the street across.
-        palette: what things look like.
-        length: metres that are driven.
+        section: cross-section of the street.
+        palette: textures of the objects.
+        length: metres of the drive.
     """
 
     def __init__(
@@ -40,23 +40,23 @@ class Layout:
         self._site = Site(course, section, length)
 
     def fill(self) -> List[StandingObject]:
-        """Place everything; returns the objects."""
+        """Place all objects and return them."""
         for side in (1, -1):
-            self._line_with_houses(side)
-        self._close_the_end()
+            self._place_buildings(side)
+        self._place_end_building()
         self._place_cars()
         for side in (1, -1):
-            self._place_along(side)
+            self._place_street_furniture(side)
         self._place_cyclists()
         self._place_pedestrians()
         return self._site.objects
 
     def _edges(self, side: int) -> Tuple[float, float]:
-        """(kerb, front) in metres from the centre line, to that side and positive."""
+        """Return (kerb, front) in metres from the centre line to that side, positive."""
         section = self._section
         return (section.left, section.left_front) if side > 0 else (-section.right, -section.right_front)
 
-    def _line_with_houses(self, side: int) -> None:
+    def _place_buildings(self, side: int) -> None:
         random, (_, front) = self._random, self._edges(side)
         s = self._course.first_s + 2.0
         greenness = random.uniform(0.15, 0.6)
@@ -73,7 +73,7 @@ class Layout:
         random = self._random
         depth = random.uniform(5.0, 8.0)
         height = random.uniform(5.5, 14.0) * scale
-        facade = self._palette.draw_facade(random)
+        facade = self._palette.pick_facade(random)
         slot = Slot(s + run / 2, side * (front + depth / 2 + 0.15), 0.0, run / 2, depth / 2)
         floor = random.uniform(2.7, 3.4)
         low = random.uniform(2.9, 3.9)
@@ -89,33 +89,33 @@ class Layout:
             parts.append(
                 box_part(x, y, yaw, roof, height, height + ridge, (facade.roof,) * 3, facade.roof, taper_y=taper)
             )
-        self._site.add(BUILDING, slot, height + ridge, parts, keep_out=False)
+        self._site.add(BUILDING, slot, height + ridge, parts, reserve=False)
 
     def _place_garden(self, side: int, s: float, run: float, front: float) -> None:
         random, palette = self._random, self._palette
         half = 0.06 if random.random() < 0.55 else random.uniform(0.3, 0.6)
         is_hedge = half > 0.1
         height = random.uniform(0.9, 2.0)
-        tile, span = (palette.draw_hedge(random), 2.2) if is_hedge else palette.draw_fence(random)
+        tile, span = (palette.pick_hedge(random), 2.2) if is_hedge else palette.pick_fence(random)
         pieces = max(round(run / 4.0), 1)
         for piece in range(pieces):
             slot = Slot(s + run * (piece + 0.5) / pieces, side * (front + half + 0.25), 0.0, 0.54 * run / pieces, half)
             x, y, yaw = self._site.pose(slot)
             part = box_part(x, y, yaw, slot, 0.0, height, (tile,) * 3, tile, width=span, floor=height)
-            self._site.add(TREE if is_hedge else FENCE, slot, height, [part], keep_out=False)
+            self._site.add(TREE if is_hedge else FENCE, slot, height, [part], reserve=False)
         for _ in range(int(random.integers(1, 4))):
             self._place_tree(s + run * random.uniform(0.25, 0.75), side * (front + random.uniform(1.6, 5.0)), 3.2)
         self._place_house(side, s - 2.0, run + 6.0, front + random.uniform(7.0, 16.0), 1.2)
 
-    def _close_the_end(self) -> None:
+    def _place_end_building(self) -> None:
         width = self._section.left_front + 12.0
         slot = Slot(self._course.last_s + 6.0, 0.0, math.pi / 2, width, 5.0)
-        facade = self._palette.draw_facade(self._random)
+        facade = self._palette.pick_facade(self._random)
         x, y, yaw = self._site.pose(slot)
         part = box_part(
             x, y, yaw, slot, 0.0, 12.0, (facade.floor,) * 3, facade.roof, low=facade.ground, low_height=3.5, floor=3.0
         )
-        self._site.add(BUILDING, slot, 12.0, [part], keep_out=False)
+        self._site.add(BUILDING, slot, 12.0, [part], reserve=False)
 
     def _place_tree(self, s: float, d: float, widest: float) -> None:
         random = self._random
@@ -123,9 +123,9 @@ class Layout:
         trunk_top, crown = random.uniform(3.0, 4.2), random.uniform(0.45, 1.0) * widest
         slot = Slot(s, d, 0.0, radius, radius)
         x, y, yaw = self._site.pose(slot)
-        bark = self._palette.draw_trunk(random)
+        bark = self._palette.pick_trunk(random)
         parts = [Part(Shape.CYLINDER, x, y, yaw, radius, radius, 0.0, trunk_top + crown * 0.5, front=bark)]
-        leaves = self._palette.draw_crown(random)
+        leaves = self._palette.pick_crown(random)
         tall = crown * random.uniform(0.8, 1.3)
         for number in range(2):
             spread = 0.35 * crown * number
@@ -164,7 +164,7 @@ class Layout:
         )
         slot = Slot(s, d, turn, length / 2, width / 2)
         x, y, yaw = self._site.pose(slot)
-        look = self._palette.draw_car(random)
+        look = self._palette.pick_car(random)
         body = box_part(x, y, yaw, slot, 0.0, waist, (look.front, look.back, look.side), look.roof)
         back, nose = (0.05, 0.85) if is_van else (random.uniform(0.0, 0.5), random.uniform(0.7, 1.2))
         half = (length - back - nose) / 2
@@ -179,8 +179,8 @@ class Layout:
         )
         self._site.add(CAR, slot, height, [body, top])
 
-    def _place_along(self, side: int) -> None:
-        """Lamp posts, signs and trees along the kerb."""
+    def _place_street_furniture(self, side: int) -> None:
+        """Place lamp posts, signs and trees along the kerb."""
         random, (kerb, front) = self._random, self._edges(side)
         s, has_trees = random.uniform(-18.0, -6.0), random.random() < 0.6
         while s < self._course.last_s - 8.0:
@@ -197,7 +197,7 @@ class Layout:
     def _place_post(self, s: float, d: float, height: float, radius: float) -> bool:
         slot = Slot(s, d, 0.0, radius, radius)
         x, y, yaw = self._site.pose(slot)
-        metal = self._palette.draw_post(self._random)
+        metal = self._palette.pick_post(self._random)
         part = Part(Shape.CYLINDER, x, y, yaw, radius, radius, 0.0, height, front=metal)
         return self._site.add(POLE, slot, height, [part], is_round=True)
 
@@ -210,11 +210,11 @@ class Layout:
         faces_us = (d > 0) == self._section.keeps_left or random.random() < 0.4
         yaw = self._course.station(s).heading + (math.pi / 2 if faces_us else -math.pi / 2) + random.normal(0.0, 0.15)
         x, y = x - 0.05 * math.sin(yaw), y + 0.05 * math.cos(yaw)
-        look = self._palette.draw_sign(random)
-        back = self._palette.draw_post(random)
+        look = self._palette.pick_sign(random)
+        back = self._palette.pick_post(random)
         board = Part(Shape.PANEL, x, y, yaw, half, 0.0, height - 2 * half, height, front=look, back=back)
         slot = Slot(s, d, 0.0, 0.0, 0.0)
-        self._site.add(SIGN, slot, height, [board], keep_out=False)
+        self._site.add(SIGN, slot, height, [board], reserve=False)
 
     def _place_cyclists(self) -> None:
         random, section = self._random, self._section
@@ -223,7 +223,7 @@ class Layout:
             side = 1 if random.random() < 0.5 else -1
             d = side * (section.lane - random.uniform(0.25, 0.55))
             if random.random() < 0.7:
-                self._place_figure(BICYCLIST, s, d, random.uniform(1.65, 1.85), 0.7, self._palette.draw_cyclist(random))
+                self._place_figure(BICYCLIST, s, d, random.uniform(1.65, 1.85), 0.7, self._palette.pick_cyclist(random))
             else:
                 kerb, _ = self._edges(side)
                 self._place_crossing_cyclist(s, side * (kerb + random.uniform(0.9, 1.3)))
@@ -233,7 +233,7 @@ class Layout:
         random = self._random
         slot = Slot(s, d, random.uniform(0.0, math.tau), 0.85, 0.06)
         x, y, yaw = self._site.pose(slot)
-        look = self._palette.draw_bicycle(random)
+        look = self._palette.pick_bicycle(random)
         height = random.uniform(1.6, 1.8)
         part = Part(Shape.PANEL, x, y, yaw, 0.85, 0.0, 0.0, height, front=look, back=look)
         self._site.add(BICYCLIST, slot, height, [part])
@@ -251,12 +251,14 @@ class Layout:
             height = random.uniform(1.5, 1.95) * (0.7 if random.random() < 0.1 else 1.0)
             for _ in range(int(random.choice([1, 1, 1, 2, 3]))):
                 place = s + random.uniform(-0.3, 0.3), d + random.uniform(-0.7, 0.7)
-                self._place_figure(PEDESTRIAN, *place, height, 0.42, self._palette.draw_person(random))
+                self._place_figure(PEDESTRIAN, *place, height, 0.42, self._palette.pick_person(random))
             s += random.exponential(crowd) + 0.5
 
     def _place_figure(self, class_id: int, s: float, d: float, height: float, width: float, look: int) -> None:
         half = width * height / 2
-        radius = half * (0.38 if class_id == BICYCLIST else 0.75)  # what of the tile touches the ground
+        radius = half * (
+            0.38 if class_id == BICYCLIST else 0.75
+        )  # half width of the part of the tile that touches the ground
         slot = Slot(s, d, 0.0, radius, radius)
         x, y, yaw = self._site.pose(slot)
         part = Part(Shape.BILLBOARD, x, y, yaw, half, 0.0, 0.0, height, front=look)

@@ -1,4 +1,4 @@
-"""Light, air and the camera's own faults: what makes one street look unlike another."""
+"""Light, haze and camera effects, which give each street its own look."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ import numpy as np
 
 from espnet_ros.synthetic.textures import fractal_noise
 
-_SKY = 512  # texels a side of the tile of clouds
-_CLOUD_HEIGHT = 0.12  # keeps the clouds' plane finite at the horizon
+_SKY = 512  # texels per side of the cloud tile
+_CLOUD_HEIGHT = 0.12  # keeps the cloud plane finite at the horizon
 
 
 @dataclass(frozen=True)
 class Light:
-    """Attributes: directions in radians in the odom frame, colours BGR factors or 0..255.
+    """Light of a street, and the effects of its camera.
 
-    sun_azimuth: direction towards the sun.
-    sun_elevation: its height.
-    sun: share of direct light, 0 (overcast) to 0.7.
-    shadow: brightness of ground in shadow, 0..1.
-    exposure: factor on everything.
-    balance: factor of each colour.
-    gamma: of the tone curve; above 1 is darker in the middle.
-    haze: metres in which a colour fades to ``horizon`` by 1/e.
-    zenith: colour of the sky above; ``horizon`` of its lower rim.
-    horizon: see ``zenith``.
-    clouds: 0..1 of the sky.
-    noise: standard deviation of the camera's noise, 0..255.
-    blur: standard deviation of its blur, in pixels.
-    vignette: loss of light in the corners, 0..1.
+    Attributes:
+        sun_azimuth: direction towards the sun in the odom frame, in radians.
+        sun_elevation: elevation of the sun in radians.
+        sun: share of direct light, 0 (overcast) to 0.7.
+        shadow: brightness of shaded ground, 0..1.
+        exposure: factor on all colours.
+        balance: factors on blue, green and red.
+        gamma: of the tone curve; values above 1 darken midtones.
+        haze: metres after which a colour has faded to ``horizon`` except for 1/e.
+        zenith: colour of the sky overhead, BGR, 0..255.
+        horizon: colour of the sky at the horizon, BGR, 0..255.
+        clouds: cloudiness, 0..1.
+        noise: standard deviation of the camera's noise, 0..255.
+        blur: standard deviation of the camera's blur in pixels.
+        vignette: loss of light in the corners, 0..1.
     """
 
     sun_azimuth: float
@@ -50,18 +51,18 @@ class Light:
     blur: float
     vignette: float
 
-    def facing(self, azimuth: float, upwards: bool = False) -> float:
-        """Brightness of a face whose normal points at ``azimuth``, or up; lit ground is about 1."""
+    def brightness(self, azimuth: float, upwards: bool = False) -> float:
+        """Return the brightness of a face whose normal points to ``azimuth``, or up; lit ground is about 1."""
         elevation = self.sun_elevation
         cosine = math.sin(elevation) if upwards else math.cos(elevation) * math.cos(azimuth - self.sun_azimuth)
-        # A little of the difference between walls stays under an overcast sky, or corners would vanish.
+        # Walls differ a little even under an overcast sky, to keep corners visible.
         soft = 0.06 * math.cos(azimuth - self.sun_azimuth)
         ambient = 1.0 if upwards else 0.86
         return (1.0 - self.sun) * ambient + self.sun * 1.15 * max(cosine, 0.0) + soft
 
 
 def draw_light(random: np.random.Generator) -> Light:
-    """A time of day, a weather and a camera."""
+    """Draw a random time of day, weather and camera."""
     sun = float(random.choice([random.uniform(0.0, 0.12), random.uniform(0.3, 0.62)]))
     blueness = random.uniform(0.0, 1.0) if sun > 0.2 else random.uniform(0.0, 0.25)
     bright = random.uniform(0.78, 1.0)
@@ -90,7 +91,7 @@ def draw_light(random: np.random.Generator) -> Light:
 
 
 class Sky:
-    """The sky of one light: a gradient and clouds on a high plane."""
+    """The sky: a gradient, and clouds on a high plane."""
 
     def __init__(self, random: np.random.Generator, light: Light) -> None:
         noise = fractal_noise(random, (_SKY, _SKY), (4, 4), 6, 0.6)
@@ -100,7 +101,7 @@ class Sky:
         self._cloud = np.float32(random.uniform(0.86, 1.0)) * np.array([250, 248, 246], np.float32)
 
     def colors(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """(N, 3) float32 BGR of directions, unit vectors in the odom frame with z not below 0."""
+        """Return (N, 3) float32 BGR of directions: unit vectors in the odom frame with z >= 0."""
         scale = np.float32(60.0) / (z + np.float32(_CLOUD_HEIGHT))
         column = (x * scale).astype(np.int32) & (_SKY - 1)
         row = (y * scale).astype(np.int32) & (_SKY - 1)
@@ -112,16 +113,16 @@ class Sky:
         return np.asarray(colors)
 
 
-class Exposure:
-    """Turns scene colours into what the camera gives: vignette, tone curve, blur and noise.
+class CameraEffects:
+    """Applies the camera's vignette, tone curve, blur and noise to scene colours.
 
     Args:
         random: source of the noise.
-        light: whose camera it is.
+        light: light and camera settings.
         size: (height, width).
     """
 
-    _POOL = 64  # rows and columns by which the noise can be shifted
+    _POOL = 64  # rows and columns by which the noise is shifted between frames
 
     def __init__(self, random: np.random.Generator, light: Light, size: Tuple[int, int]) -> None:
         height, width = size
@@ -137,8 +138,8 @@ class Exposure:
         self._noise = np.clip(np.rint(noise), -100, 100).astype(np.int16)
         self._blur = light.blur
 
-    def develop(self, scene: np.ndarray, frame: int) -> np.ndarray:
-        """(H, W, 3) float32 BGR scene to (H, W, 3) uint8; ``frame`` chooses the noise."""
+    def apply(self, scene: np.ndarray, frame: int) -> np.ndarray:
+        """Convert a (H, W, 3) float32 BGR scene to a (H, W, 3) uint8 image; ``frame`` selects the noise."""
         height, width = scene.shape[:2]
         exposed = cv2.convertScaleAbs(scene * self._gain)  # rounds and saturates; cv2.multiply is five times slower
         toned = cv2.LUT(cv2.GaussianBlur(exposed, (3, 3), self._blur), self._curve)

@@ -1,4 +1,4 @@
-"""The looks that a street draws from: tiles made once, used by many objects."""
+"""The textures of a street: tiles drawn once and shared by many objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class FacadeTiles(NamedTuple):
-    """Numbers of a building's tiles."""
+    """Tile numbers of a building."""
 
     floor: int
     ground: int
@@ -21,7 +21,7 @@ class FacadeTiles(NamedTuple):
 
 
 class CarTiles(NamedTuple):
-    """Numbers of a car's tiles."""
+    """Tile numbers of a car."""
 
     side: int
     front: int
@@ -32,10 +32,10 @@ class CarTiles(NamedTuple):
 
 
 class Palette:
-    """Draws the looks of one street into one atlas.
+    """Draws all tiles of a street into one atlas, and picks random ones of each kind.
 
     Attributes:
-        atlas: the tiles, ready to be sampled.
+        atlas: the tiles, ready for sampling.
     """
 
     def __init__(self, random: np.random.Generator) -> None:
@@ -55,52 +55,52 @@ class Palette:
         self._cyclists = [add(*sprites.draw_cyclist(random)) for _ in range(6)]
         self._bicycles = [add(*sprites.draw_bicycle_side(random)) for _ in range(4)]
         self._signs = [add(*sprites.draw_sign(random)) for _ in range(8)]
-        self.atlas.close()
+        self.atlas.finish()
 
-    def draw_facade(self, random: np.random.Generator) -> FacadeTiles:
-        """Tiles of one of the buildings."""
-        return _draw(random, self._facades)
+    def pick_facade(self, random: np.random.Generator) -> FacadeTiles:
+        """Return the tiles of a building."""
+        return _pick(random, self._facades)
 
-    def draw_car(self, random: np.random.Generator) -> CarTiles:
-        """Tiles of one of the cars."""
-        return _draw(random, self._cars)
+    def pick_car(self, random: np.random.Generator) -> CarTiles:
+        """Return the tiles of a car."""
+        return _pick(random, self._cars)
 
-    def draw_fence(self, random: np.random.Generator) -> Tuple[int, float]:
-        """Tile of one of the fences and the metres that it spans."""
-        return _draw(random, self._fences)
+    def pick_fence(self, random: np.random.Generator) -> Tuple[int, float]:
+        """Return the tile of a fence and its width in metres."""
+        return _pick(random, self._fences)
 
-    def draw_hedge(self, random: np.random.Generator) -> int:
-        """Tile of one of the hedges."""
-        return _draw(random, self._hedges)
+    def pick_hedge(self, random: np.random.Generator) -> int:
+        """Return the tile of a hedge."""
+        return _pick(random, self._hedges)
 
-    def draw_trunk(self, random: np.random.Generator) -> int:
-        """Tile of one of the trunks."""
-        return _draw(random, self._trunks)
+    def pick_trunk(self, random: np.random.Generator) -> int:
+        """Return the tile of a tree trunk."""
+        return _pick(random, self._trunks)
 
-    def draw_post(self, random: np.random.Generator) -> int:
-        """Tile of one of the posts."""
-        return _draw(random, self._posts)
+    def pick_post(self, random: np.random.Generator) -> int:
+        """Return the tile of a post."""
+        return _pick(random, self._posts)
 
-    def draw_crown(self, random: np.random.Generator) -> int:
-        """Tile of one of the crowns."""
-        return _draw(random, self._crowns)
+    def pick_crown(self, random: np.random.Generator) -> int:
+        """Return the tile of a tree crown."""
+        return _pick(random, self._crowns)
 
-    def draw_person(self, random: np.random.Generator) -> int:
-        """Tile of one of the people."""
-        return _draw(random, self._people)
+    def pick_person(self, random: np.random.Generator) -> int:
+        """Return the tile of a pedestrian."""
+        return _pick(random, self._people)
 
-    def draw_cyclist(self, random: np.random.Generator) -> int:
-        """Tile of one of the cyclists seen lengthwise."""
-        return _draw(random, self._cyclists)
+    def pick_cyclist(self, random: np.random.Generator) -> int:
+        """Return the tile of a cyclist seen from the front or back."""
+        return _pick(random, self._cyclists)
 
-    def draw_bicycle(self, random: np.random.Generator) -> int:
-        """Tile of one of the cyclists seen from the side."""
-        return _draw(random, self._bicycles)
+    def pick_bicycle(self, random: np.random.Generator) -> int:
+        """Return the tile of a cyclist seen from the side."""
+        return _pick(random, self._bicycles)
 
-    def draw_sign(self, random: np.random.Generator) -> int:
-        """Tile of one of the signs."""
-        return _draw(random, self._signs)
+    def pick_sign(self, random: np.random.Generator) -> int:
+        """Return the tile of a sign."""
+        return _pick(random, self._signs)
 
 
-def _draw(random: np.random.Generator, choices: Sequence[T]) -> T:
+def _pick(random: np.random.Generator, choices: Sequence[T]) -> T:
     return choices[int(random.integers(len(choices)))]

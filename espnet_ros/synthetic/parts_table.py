@@ -1,4 +1,4 @@
-"""The parts of a street as arrays, and which of them a camera may see where in its image."""
+"""The parts of a street as arrays, and the image regions in which a camera may see them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.synthetic.light import Light
 from espnet_ros.synthetic.solids import Part, Shape, StandingObject
 
-_NEAR = 0.02  # metres before the camera, at which edges that lead behind it are cut
-_SMALL_RANGE = 90.0  # metres up to which things below _TALL are drawn
+_NEAR = 0.02  # metres in front of the camera at which edges that lead behind it are clipped
+_SMALL_RANGE = 90.0  # metres up to which parts lower than _TALL are drawn
 _TALL = 3.0
 _LARGE_RANGE = 170.0
 _EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
 _FACES = 5
 
 
-class Window(NamedTuple):
-    """Pixels that a part may be seen in: rows ``top`` to before ``bottom``, columns ``left`` to before ``right``."""
+class PixelWindow(NamedTuple):
+    """Pixels in which a part may be visible: rows [top, bottom), columns [left, right). ``distance`` is in metres."""
 
     part: int
     distance: float
@@ -31,15 +31,15 @@ class Window(NamedTuple):
 
 
 class PartsTable:
-    """All parts of a street.
+    """All parts of a street as arrays of length P.
 
     Attributes:
-        parts: in the order of the arrays.
+        parts: the parts, in the order of the arrays.
         object_ids: (P,) int32.
         class_ids: (P,) uint8.
-        shades: (P, 5) float32 brightness of the faces front, back, left (+y), right and top.
-        middles: (P, 2) float64, in metres in the odom frame.
-        faces_camera: (P,) bool, of cylinders and billboards.
+        shades: (P, 5) float32 brightness of the front, back, left (+y), right and top faces.
+        middles: (P, 2) float64 centres in metres in the odom frame.
+        faces_camera: (P,) bool, True for cylinders and billboards.
     """
 
     def __init__(self, objects: Sequence[StandingObject], light: Light) -> None:
@@ -73,14 +73,14 @@ class PartsTable:
         return np.array([getattr(part, name) for part in self.parts], dtype)
 
     def directions(self, eye: np.ndarray) -> np.ndarray:
-        """(P, 2) float32 cosine and sine of each part's x axis as seen from ``eye``."""
+        """Return (P, 2) float32 cosine and sine of the direction of each part's x axis, seen from ``eye``."""
         away = self.middles - eye[:2]
         turned = np.arctan2(away[:, 1], away[:, 0]) - math.pi / 2
         yaw = np.where(self.faces_camera, turned, self.yaws)
         return np.stack([np.cos(yaw), np.sin(yaw)], axis=1).astype(np.float32)
 
-    def windows(self, lens: Lens, odom_from_camera: np.ndarray, directions: np.ndarray) -> List[Window]:
-        """Where parts may be seen, the nearest first."""
+    def windows(self, lens: Lens, odom_from_camera: np.ndarray, directions: np.ndarray) -> List[PixelWindow]:
+        """Return the windows of the parts that may be visible, nearest first."""
         eye = odom_from_camera[:3, 3]
         away = self.middles - eye[:2]
         distance = np.maximum(np.hypot(away[:, 0], away[:, 1]) - self._reach, 0.0)
@@ -91,7 +91,7 @@ class PartsTable:
         order = np.flatnonzero(shown)[np.argsort(distance[near][shown], kind="stable")]
         picked = near[order]
         return [
-            Window(index, reach, *box)
+            PixelWindow(index, reach, *box)
             for index, reach, box in zip(picked.tolist(), distance[picked].tolist(), bounds[order].tolist())
         ]
 
@@ -109,7 +109,7 @@ class PartsTable:
 
 
 class Lens:
-    """Which rows and columns of an image see a direction; exact for any distortion, as it asks the rays."""
+    """Finds the rows and columns of an image that see a direction, from the pixels' rays: exact for any distortion."""
 
     def __init__(self, camera: CameraModel) -> None:
         rays = camera.rays().astype(np.float64)
@@ -122,7 +122,14 @@ class Lens:
         self._row_low, self._row_high = _span(v, 1)
 
     def bounds(self, corners: np.ndarray) -> np.ndarray:
-        """(N, 8, 3) corners of boxes in the optical frame to (N, 4) int: top, bottom, left, right; empty if unseen."""
+        """Return the pixel bounds of boxes.
+
+        Args:
+            corners: (N, 8, 3) corners in the optical frame.
+
+        Returns:
+            (N, 4) int: top, bottom, left, right; an empty range if the box is not visible.
+        """
         ends = corners[:, _EDGES]
         z = ends[..., 2]
         crosses = (z[..., 0] > _NEAR) != (z[..., 1] > _NEAR)
@@ -151,7 +158,7 @@ def _span(values: np.ndarray, axis: int) -> Tuple[np.ndarray, np.ndarray]:
 def _first_and_last(
     line_low: np.ndarray, line_high: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """First and one after the last row (or column) whose rays reach into [low, high]; 0, 0 where none does."""
+    """Return the half-open range of rows (or columns) whose rays reach into [low, high]; 0, 0 if none does."""
     slack = 1e-6
     hit = (line_high[None] >= low[:, None] - slack) & (line_low[None] <= high[:, None] + slack)
     found = hit.any(axis=1)
@@ -161,9 +168,9 @@ def _first_and_last(
 
 
 def _face_shades(part: Part, light: Light) -> List[float]:
-    roof = light.facing(0.0, upwards=True)
+    roof = light.brightness(0.0, upwards=True)
     if part.shape is Shape.BOX:
-        return [light.facing(part.yaw + turn) for turn in (0.0, math.pi, math.pi / 2, -math.pi / 2)] + [roof]
+        return [light.brightness(part.yaw + turn) for turn in (0.0, math.pi, math.pi / 2, -math.pi / 2)] + [roof]
     if part.shape is Shape.PANEL:
-        return [light.facing(part.yaw + math.pi / 2), light.facing(part.yaw - math.pi / 2)] + [roof] * 3
-    return [(light.facing(light.sun_azimuth) + light.facing(light.sun_azimuth + math.pi)) / 2] * 4 + [roof]
+        return [light.brightness(part.yaw + math.pi / 2), light.brightness(part.yaw - math.pi / 2)] + [roof] * 3
+    return [(light.brightness(light.sun_azimuth) + light.brightness(light.sun_azimuth + math.pi)) / 2] * 4 + [roof]

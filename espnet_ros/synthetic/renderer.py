@@ -1,7 +1,7 @@
-"""Draws what a camera sees of a street, with the truth of each pixel.
+"""Renders a street as seen by a camera, with the ground truth of every pixel.
 
-Every pixel's own ray is followed, so any lens that ``CameraModel`` knows comes out right. Distances to objects are
-computed only in the part of the image that they can appear in, and colours only once, for what is seen.
+It traces the ray of every pixel, so every lens that ``CameraModel`` supports is rendered correctly. Distances to an
+object are computed only where it can be visible, and colours once per pixel, for the visible surface.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numpy as np
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.errors import CameraError
 from espnet_ros.synthetic.classes import PAVEMENT, SKY, VOID
-from espnet_ros.synthetic.light import Exposure
-from espnet_ros.synthetic.parts_table import Lens, PartsTable, Window
-from espnet_ros.synthetic.solids import Placement, Rays, Shape, meet
-from espnet_ros.synthetic.textures import TILE, level_for
+from espnet_ros.synthetic.light import CameraEffects
+from espnet_ros.synthetic.parts_table import Lens, PartsTable, PixelWindow
+from espnet_ros.synthetic.solids import PlacedPart, Rays, Shape, intersect
+from espnet_ros.synthetic.textures import TILE, mip_level
 from espnet_ros.synthetic.world import StreetWorld
 
-_FURTHEST_GROUND = np.float32(2000.0)  # metres; what is beyond is not located but taken for pavement
+_FURTHEST_GROUND = np.float32(2000.0)  # metres; ground beyond is labelled as pavement
 
 
 class View(NamedTuple):
-    """What a camera sees from one place.
+    """A rendered view.
 
     Attributes:
         image: (H, W, 3) uint8 BGR.
-        labels: (H, W) uint8 CamVid class ids; 11 where the lens does not reach.
+        labels: (H, W) uint8 CamVid class ids; 11 outside the lens.
         instances: (H, W) int32 id of the object, 0 for ground, sky and void.
         ranges: (H, W) float32 metres along the pixel's ray; inf for sky and void.
     """
@@ -39,7 +39,7 @@ class View(NamedTuple):
 
 
 class StreetRenderer:
-    """Draws one street through one camera.
+    """Renders one street with one camera.
 
     Args:
         world: the street.
@@ -54,15 +54,15 @@ class StreetRenderer:
         self._rays = np.ascontiguousarray(camera.rays().reshape(-1, 3).T)
         self._is_void = ~np.isfinite(self._rays).all(axis=0)
         random = np.random.default_rng([world.seed, 6])
-        self._exposure = Exposure(random, world.light, (camera.size.height, camera.size.width))
+        self._effects = CameraEffects(random, world.light, (camera.size.height, camera.size.width))
         self._focal = np.float32((camera.fx + camera.fy) / 2)
 
     def render(self, odom_from_camera: np.ndarray, frame: int = 0) -> View:
-        """Draw one view.
+        """Render one view.
 
         Args:
             odom_from_camera: (4, 4) float64 pose of the optical frame in the odom frame, above the ground.
-            frame: number that chooses the camera's noise.
+            frame: frame number; it selects the camera's noise.
 
         Raises:
             CameraError: the pose is not finite, or not above the ground.
@@ -104,13 +104,13 @@ class StreetRenderer:
             instances[solid] = self._table.object_ids.take(parts)
             toward = directions.take(solid, axis=1) * flat_ranges.take(solid)
             scene[solid] = self._shade_solids(parts, toward, flat_ranges.take(solid), pose[:3, 3], turned)
-        image = self._exposure.develop(scene.reshape(height, width, 3), frame)
+        image = self._effects.apply(scene.reshape(height, width, 3), frame)
         if self._is_void.any():
             image[self._is_void.reshape(height, width)] = 0
         return View(image, labels.reshape(height, width), instances.reshape(height, width), ranges)
 
     def _trace(self, planes: Rays, pose: np.ndarray, turned: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """(H, W) float32 metres to the nearest part, inf for none, and (H, W) int32 its index, -1 for none."""
+        """Return (H, W) float32 metres to the nearest part, or inf, and (H, W) int32 its index, or -1."""
         ranges = np.full(planes.x.shape, np.inf, np.float32)
         seen = np.full(planes.x.shape, -1, np.int32)
         for window in self._table.windows(self._lens, pose, turned):
@@ -118,14 +118,14 @@ class StreetRenderer:
             before = ranges[box]
             if before.max() <= window.distance:
                 continue
-            placement = self._place(window, pose[:3, 3], turned[window.part])
-            reach = meet(placement, Rays(*(plane[box] for plane in planes)), self._world.atlas)
+            placed = self._place(window, pose[:3, 3], turned[window.part])
+            reach = intersect(placed, Rays(*(plane[box] for plane in planes)), self._world.atlas)
             nearer = reach < before
             np.copyto(before, reach, where=nearer)
             np.copyto(seen[box], np.int32(window.part), where=nearer)
         return ranges, seen
 
-    def _place(self, window: Window, eye: np.ndarray, turned: np.ndarray) -> Placement:
+    def _place(self, window: PixelWindow, eye: np.ndarray, turned: np.ndarray) -> PlacedPart:
         part = self._table.parts[window.part]
         cos, sin = float(turned[0]), float(turned[1])
         east, north = float(eye[0]) - part.x, float(eye[1]) - part.y
@@ -133,16 +133,16 @@ class StreetRenderer:
         if part.shape in (Shape.PANEL, Shape.BILLBOARD):
             span = max(2 * part.half_x, part.top - part.bottom)
             texels = TILE * max(window.distance, 0.5) / (span * float(self._focal))
-            level = min(int(level_for(np.array([texels], np.float32))[0]), 4)
-        return Placement(part, cos, sin, east * cos + north * sin, north * cos - east * sin, float(eye[2]), level)
+            level = min(int(mip_level(np.array([texels], np.float32))[0]), 4)
+        return PlacedPart(part, cos, sin, east * cos + north * sin, north * cos - east * sin, float(eye[2]), level)
 
     def _shade_ground(self, ray: np.ndarray, reach: np.ndarray, eye: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """(N, 3) float32 colours and (N,) uint8 classes of ground that is ``reach`` metres along rays (3, N)."""
+        """Return (N, 3) float32 colours and (N,) uint8 classes of the ground, ``reach`` metres along rays (3, N)."""
         reach = np.minimum(reach, _FURTHEST_GROUND)
         x = ray[0] * reach + np.float32(eye[0])
         y = ray[1] * reach + np.float32(eye[1])
         s, d = self._world.course.locate(x, y)
-        # Ground is seen at a slant: between the pixel's width and its length there.
+        # The ground is seen at an angle: use a size between the pixel's width and its length on the ground.
         pixel = reach * np.sqrt(reach) * np.float32(1 / (self._focal * np.sqrt(eye[2]) * 1.4))
         colors = self._world.ground_texture.sample(s, d, pixel)
         colors *= self._world.shadows.sample(x, y)[:, None]
@@ -154,7 +154,7 @@ class StreetRenderer:
     def _shade_solids(
         self, parts: np.ndarray, toward: np.ndarray, reach: np.ndarray, eye: np.ndarray, turned: np.ndarray
     ) -> np.ndarray:
-        """(N, 3) float32 colours of the parts (N,) that rays meet at ``toward`` (3, N) metres from the camera."""
+        """Return (N, 3) float32 colours of parts (N,) that rays hit at ``toward`` (3, N), in metres from the camera."""
         table = self._table
         offset = (eye[:2] - table.middles).astype(np.float32)
         middle = offset.take(parts, axis=0)
@@ -174,7 +174,7 @@ class StreetRenderer:
         u = across / tile_width + np.float32(0.5)
         v = np.minimum(np.float32(1.0) - np.clip(rise - above, 0.0, tall) / tile_height, np.float32(0.99999))
         texels = reach * np.float32(TILE) / (np.minimum(tile_width, tile_height) * self._focal)
-        colors = self._world.atlas.sample(tile, level_for(texels), u, v)[:, :3].astype(np.float32)
+        colors = self._world.atlas.sample(tile, mip_level(texels), u, v)[:, :3].astype(np.float32)
         colors *= table.shades.ravel().take(parts * 5 + face)[:, None]
         self._fade(colors, reach)
         return colors
@@ -188,7 +188,7 @@ class StreetRenderer:
         middle: np.ndarray,
         axes: np.ndarray,
     ) -> Tuple[np.ndarray, np.ndarray]:
-        """(N,) int32 face: 0 front, 1 back, 2 left, 3 right, 4 top; and (N,) float32 metres across it."""
+        """Return (N,) int32 face (0 front, 1 back, 2 left, 3 right, 4 top) and (N,) float32 metres across it."""
         table = self._table
         half, taper = table.half.take(parts, axis=0), table.taper.take(parts, axis=0)
         depth_x = np.abs(x) - (half[:, 0] - taper[:, 0] * rise)
@@ -203,7 +203,7 @@ class StreetRenderer:
         return face, np.where(on_x & is_box, y, x)
 
     def _fade(self, colors: np.ndarray, reach: np.ndarray) -> None:
-        """Let haze into colours, in place."""
+        """Blend haze into colours, in place."""
         light = self._world.light
         haze = (1 - np.exp(reach * np.float32(-1 / light.haze)))[:, None]
         colors += haze * (np.array(light.horizon, np.float32) * np.float32(0.9) - colors)

@@ -1,4 +1,4 @@
-"""Brightness of the ground: shadows of what stands on it, and the dark rim where things touch it."""
+"""Brightness of the ground: shadows of objects, and the dark rim where they touch the ground."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ShadowMap:
     """Brightness of the ground on a grid in the odom frame.
 
     Args:
-        random: source of the unevenness.
-        light: whose shadows.
-        objects: what casts them.
-        lower: (2,) x and y of the grid's corner, in metres.
-        upper: (2,) of the opposite corner.
+        random: source of the uneven brightness.
+        light: light of the street.
+        objects: objects that cast shadows.
+        lower: (2,) x and y of the lower corner of the grid, in metres.
+        upper: (2,) x and y of the opposite corner.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class ShadowMap:
         self._map = (cast * (1 / 255.0) * touch * (1 / 255.0) * patches).astype(np.float32)
 
     def sample(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """(N,) float32 brightness, 0..1.1, at points in the odom frame in metres."""
+        """Return (N,) float32 brightness, 0..1.1, at points in metres in the odom frame."""
         column = (x - np.float32(self._lower[0])) * np.float32(1 / _CELL) - np.float32(0.5)
         row = (y - np.float32(self._lower[1])) * np.float32(1 / _CELL) - np.float32(0.5)
         return sample_bilinear(self._map, row, column)
 
     def _fill(self, canvas: np.ndarray, points: np.ndarray, value: int, more: Optional[np.ndarray] = None) -> None:
-        """Draw the convex hull of points in the odom frame."""
+        """Fill the convex hull of points in the odom frame."""
         if more is not None:
             points = np.concatenate([points, more])
         cells = ((points - self._lower) / _CELL - 0.5) * (1 << _SUBCELL_BITS)

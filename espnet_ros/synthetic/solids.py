@@ -1,4 +1,4 @@
-"""What stands in the street: objects made of upright convex solids, and where rays meet those."""
+"""Objects of the street, made of upright convex solids, and the intersection of rays with them."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _FAR = np.float32(np.inf)
 
 
 class Shape(IntEnum):
-    """How a ray meets a part."""
+    """Shape of a part."""
 
     BOX = 0
-    """A box, upright, whose faces may lean inwards (``taper_x``, ``taper_y``)."""
+    """An upright box whose faces may lean inwards (``taper_x``, ``taper_y``)."""
     CYLINDER = 1
-    """An upright cylinder; its texture turns to the camera."""
+    """An upright cylinder; its texture faces the camera."""
     PANEL = 2
-    """An upright rectangle across the part's x axis, cut out by its texture."""
+    """An upright rectangle along the part's x axis, cut out by its texture."""
     BILLBOARD = 3
-    """A panel that turns to the camera about the vertical."""
+    """A panel that turns about its vertical axis to face the camera."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One upright convex solid, in the odom frame. Metres and radians.
+    """An upright convex solid in the odom frame. Lengths in metres, angles in radians.
 
     Attributes:
-        shape: see ``Shape``.
-        x: of the middle; ``y`` and the direction ``yaw`` of its x axis likewise.
-        y: see ``x``.
-        yaw: see ``x``.
-        half_x: half the length along its x axis; of a cylinder the radius.
+        shape: the shape.
+        x: of the centre.
+        y: of the centre.
+        yaw: direction of its x axis.
+        half_x: half the length along its x axis; radius of a cylinder.
         half_y: half the length along its y axis.
-        bottom: height of its underside above the ground.
-        top: height of its upper side.
-        taper_x: by how much ``half_x`` shrinks per metre of height above ``bottom``.
-        taper_y: likewise.
-        front: tile of the face towards +x; of a panel the side towards +y.
-        back: tile of the face towards -x; of a panel the other side.
+        bottom: height of the lower side above the ground.
+        top: height of the upper side above the ground.
+        taper_x: decrease of ``half_x`` per metre of height above ``bottom``.
+        taper_y: the same for ``half_y``.
+        front: tile of the face towards +x; for a panel, of the side towards +y.
+        back: tile of the face towards -x; for a panel, of the other side.
         side: tile of the faces along x.
         roof: tile of the upper side.
         low: tile that covers the sides below ``low_height`` above ``bottom``.
-        low_height: 0 for none.
-        tile_width: metres of a side that one tile spans; 0 for one tile across the whole side.
-        tile_height: likewise, upwards.
+        low_height: height of that area; 0 for none.
+        tile_width: width of a tile; 0 for one tile across the whole side.
+        tile_height: height of a tile; 0 for one tile over the whole height.
     """
 
     shape: Shape
@@ -74,19 +74,19 @@ class Part:
 
 @dataclass(frozen=True)
 class StandingObject:
-    """Something that stands on the ground, or a sign that hangs above it.
+    """An object that stands on the ground, or a sign above it.
 
     Attributes:
-        id: above 0, its own.
-        class_id: of the CamVid classes.
-        x: of its footprint's middle, in metres in the odom frame; ``y`` likewise.
-        y: see ``x``.
+        id: unique id, above 0.
+        class_id: CamVid class id.
+        x: centre of the footprint, in metres in the odom frame.
+        y: the same.
         yaw: direction of the footprint's x axis, in radians.
-        half_x: half the footprint's length, in metres; 0 where it does not touch the ground.
-        half_y: half its width.
-        is_round: the footprint is a circle of radius ``half_x`` and not a rectangle.
-        height: metres of the highest point above the ground.
-        parts: what it is made of.
+        half_x: half the footprint's length in metres; 0 if the object does not touch the ground.
+        half_y: half the footprint's width in metres.
+        is_round: whether the footprint is a circle with radius ``half_x`` instead of a rectangle.
+        height: height of the highest point above the ground, in metres.
+        parts: its parts.
     """
 
     id: int
@@ -102,12 +102,12 @@ class StandingObject:
 
     @property
     def touches_ground(self) -> bool:
-        """It has a footprint."""
+        """Whether the object has a footprint."""
         return self.half_x > 0.0
 
     @property
     def polygon(self) -> np.ndarray:
-        """(K, 2) float64 corners of the footprint in the odom frame, counter-clockwise; a circle has 24."""
+        """(K, 2) float64 corners of the footprint in the odom frame, counter-clockwise; 24 for a circle."""
         if self.is_round:
             angles = np.arange(24) * (math.tau / 24)
             return np.stack([self.x + self.half_x * np.cos(angles), self.y + self.half_x * np.sin(angles)], axis=1)
@@ -117,7 +117,7 @@ class StandingObject:
 
 
 class Rays(NamedTuple):
-    """Directions of a window of pixels in the odom frame, each (h, w) float32; NaN where a pixel sees nothing."""
+    """Directions of a window of pixels in the odom frame, each (h, w) float32; NaN for pixels outside the lens."""
 
     x: np.ndarray
     y: np.ndarray
@@ -125,17 +125,17 @@ class Rays(NamedTuple):
     inverse_z: np.ndarray
 
 
-class Placement(NamedTuple):
-    """A part as a camera meets it.
+class PlacedPart(NamedTuple):
+    """A part and the camera's position relative to it.
 
     Attributes:
         part: the part.
-        cos: of the direction of its x axis; a billboard's is the camera's right.
-        sin: see ``cos``.
-        x: of the camera in the part's axes, in metres, from its middle.
-        y: see ``x``.
-        height: of the camera above the ground.
-        level: of the atlas, that cut-outs are looked up at.
+        cos: cosine of the direction of its x axis; for a billboard, this axis points to the camera's right.
+        sin: sine of that direction.
+        x: camera position in the part's axes, relative to its centre, in metres.
+        y: the same.
+        height: camera height above the ground in metres.
+        level: mip level of the atlas for testing cut-outs.
     """
 
     part: Part
@@ -147,20 +147,20 @@ class Placement(NamedTuple):
     level: int
 
 
-def meet(placement: Placement, rays: Rays, atlas: TextureAtlas) -> np.ndarray:
-    """(h, w) float32 distances along rays, in metres, at which they enter a part; inf or NaN where they do not."""
-    shape = placement.part.shape
+def intersect(placed: PlacedPart, rays: Rays, atlas: TextureAtlas) -> np.ndarray:
+    """Return (h, w) float32 distances in metres at which rays enter a part; inf or NaN where they miss it."""
+    shape = placed.part.shape
     if shape is Shape.BOX:
-        if placement.part.taper_x or placement.part.taper_y:
-            return _meet_tapered(placement, rays)
-        return _meet_box(placement, rays)
+        if placed.part.taper_x or placed.part.taper_y:
+            return _intersect_tapered(placed, rays)
+        return _intersect_box(placed, rays)
     if shape is Shape.CYLINDER:
-        return _meet_cylinder(placement, rays)
-    return _meet_panel(placement, rays, atlas)
+        return _intersect_cylinder(placed, rays)
+    return _intersect_panel(placed, rays, atlas)
 
 
-def _turn(place: Placement, rays: Rays) -> Tuple[np.ndarray, np.ndarray]:
-    cos, sin = np.float32(place.cos), np.float32(place.sin)
+def _to_part_axes(placed: PlacedPart, rays: Rays) -> Tuple[np.ndarray, np.ndarray]:
+    cos, sin = np.float32(placed.cos), np.float32(placed.sin)
     x = rays.x * cos
     x += rays.y * sin
     y = rays.y * cos
@@ -168,85 +168,92 @@ def _turn(place: Placement, rays: Rays) -> Tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _meet_box(place: Placement, rays: Rays) -> np.ndarray:
-    """The slab method (Kay and Kajiya, "Ray tracing complex scenes", 1986)."""
-    part = place.part
-    x, y = _turn(place, rays)
+def _intersect_box(placed: PlacedPart, rays: Rays) -> np.ndarray:
+    """Intersect with the slab method (Kay and Kajiya, "Ray tracing complex scenes", 1986)."""
+    part = placed.part
+    x, y = _to_part_axes(placed, rays)
     enter = np.full(x.shape, 0, np.float32)
     leave = np.full(x.shape, _FAR, np.float32)
-    for direction, origin, half in ((x, place.x, part.half_x), (y, place.y, part.half_y)):
+    for direction, origin, half in ((x, placed.x, part.half_x), (y, placed.y, part.half_y)):
         np.reciprocal(direction, out=direction)
         one = direction * np.float32(-half - origin)
         direction *= np.float32(half - origin)
         np.maximum(enter, np.minimum(one, direction), out=enter)
         np.minimum(leave, np.maximum(one, direction, out=direction), out=leave)
-    one = rays.inverse_z * np.float32(part.bottom - place.height)
-    two = rays.inverse_z * np.float32(part.top - place.height)
+    one = rays.inverse_z * np.float32(part.bottom - placed.height)
+    two = rays.inverse_z * np.float32(part.top - placed.height)
     np.maximum(enter, np.minimum(one, two), out=enter)
     np.minimum(leave, np.maximum(one, two, out=two), out=leave)
     enter[~(enter <= leave)] = _FAR
     return enter
 
 
-def _meet_tapered(place: Placement, rays: Rays) -> np.ndarray:
-    part = place.part
-    x, y = _turn(place, rays)
-    rise = place.height - part.bottom
+def _intersect_tapered(placed: PlacedPart, rays: Rays) -> np.ndarray:
+    part = placed.part
+    x, y = _to_part_axes(placed, rays)
+    rise = placed.height - part.bottom
     enter = np.full(x.shape, 0, np.float32)
     leave = np.full(x.shape, _FAR, np.float32)
     for direction, origin, half, taper in (
-        (x, place.x, part.half_x, part.taper_x),
-        (y, place.y, part.half_y, part.taper_y),
+        (x, placed.x, part.half_x, part.taper_x),
+        (y, placed.y, part.half_y, part.taper_y),
     ):
         lean = rays.z * np.float32(taper)
         for sign in (1.0, -1.0):
             speed = direction * np.float32(sign) + lean
             _clip(speed, np.float32(half - sign * origin - taper * rise), enter, leave)
-    _clip(rays.z, np.float32(part.top - place.height), enter, leave)
+    _clip(rays.z, np.float32(part.top - placed.height), enter, leave)
     _clip(-rays.z, np.float32(rise), enter, leave)
     enter[~(enter <= leave)] = _FAR
     return enter
 
 
 def _clip(speed: np.ndarray, room: np.float32, enter: np.ndarray, leave: np.ndarray) -> None:
-    """Keep of each ray's span, in place, what is behind one plane: ``speed`` towards it, ``room`` metres before it."""
+    """Clip each ray's span [enter, leave] with a plane, in place.
+
+    Args:
+        speed: speed of the rays towards the plane.
+        room: distance of the camera from the plane, in metres.
+        enter: start of the spans.
+        leave: end of the spans.
+    """
     crossing = room / speed
     inward = speed < 0
     np.maximum(enter, crossing, out=enter, where=inward)
     np.minimum(leave, crossing, out=leave, where=~inward)
 
 
-def _meet_cylinder(place: Placement, rays: Rays) -> np.ndarray:
-    """Its mantle and its top. The axes of a cylinder's placement point at it: the camera is at (0, -distance)."""
-    part = place.part
-    x, y = _turn(place, rays)
+def _intersect_cylinder(placed: PlacedPart, rays: Rays) -> np.ndarray:
+    """Intersect with the side and the top. In the part's axes, the camera is at (0, -distance)."""
+    part = placed.part
+    x, y = _to_part_axes(placed, rays)
     square = x * x + y * y
-    inward = y * np.float32(-place.y)
-    discriminant = inward * inward - square * np.float32(place.y**2 - part.half_x**2)
+    inward = y * np.float32(-placed.y)
+    discriminant = inward * inward - square * np.float32(placed.y**2 - part.half_x**2)
     reach = (inward - np.sqrt(discriminant)) / square
-    height = rays.z * reach + np.float32(place.height)
+    height = rays.z * reach + np.float32(placed.height)
     missed = ~(
         (discriminant >= 0) & (height >= np.float32(part.bottom)) & (height <= np.float32(part.top)) & (reach > 0)
     )
     reach[missed] = _FAR
-    if place.height > part.top:
-        lid = rays.inverse_z * np.float32(part.top - place.height)
+    if placed.height > part.top:
+        lid = rays.inverse_z * np.float32(part.top - placed.height)
         across = x * lid
-        along = y * lid + np.float32(place.y)
+        along = y * lid + np.float32(placed.y)
         inside = (across * across + along * along <= np.float32(part.half_x**2)) & (lid > 0)
         np.minimum(reach, lid, out=reach, where=inside)
     return np.asarray(reach)
 
 
-def _meet_panel(place: Placement, rays: Rays, atlas: TextureAtlas) -> np.ndarray:
-    part = place.part
-    x, y = _turn(place, rays)
-    reach = np.float32(-place.y) / y
-    u = (x * reach + np.float32(place.x + part.half_x)) * np.float32(0.5 / part.half_x)
-    v = (np.float32(part.top - place.height) - rays.z * reach) * np.float32(1 / (part.top - part.bottom))
+def _intersect_panel(placed: PlacedPart, rays: Rays, atlas: TextureAtlas) -> np.ndarray:
+    part = placed.part
+    x, y = _to_part_axes(placed, rays)
+    reach = np.float32(-placed.y) / y
+    u = (x * reach + np.float32(placed.x + part.half_x)) * np.float32(0.5 / part.half_x)
+    v = (np.float32(part.top - placed.height) - rays.z * reach) * np.float32(1 / (part.top - part.bottom))
     inside = (reach > 0) & (u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)
     u[~inside] = 0
     v[~inside] = 0
-    inside &= atlas.covers(part.front, place.level, u, v)
+    inside &= atlas.is_opaque(part.front, placed.level, u, v)
     reach[~inside] = _FAR
     return reach

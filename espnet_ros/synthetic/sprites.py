@@ -1,7 +1,7 @@
-"""Tiles of texture that are cut out: tree crowns, people, cyclists and signs.
+"""Texture tiles with cut-outs: tree crowns, people, cyclists and signs.
 
-People and cyclists keep one rule, so that where they touch the ground is beyond doubt: every column of their
-outline reaches down to the tile's lowest row. Gaps between legs or wheels are drawn dark, not cut out.
+Every column of the outline of people and cyclists reaches down to the lowest row of the tile, which makes their contact
+with the ground well-defined. Gaps between legs or wheels are drawn dark, not cut out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from espnet_ros.synthetic.surfaces import draw_color
-from espnet_ros.synthetic.textures import TILE, fractal_noise, plain
+from espnet_ros.synthetic.textures import TILE, fractal_noise, solid_tile
 
 _CLOTHES = np.array(
     [
@@ -34,18 +34,18 @@ _CLOTHES = np.array(
 _SKIN = np.array([(150, 176, 214), (120, 150, 196), (84, 110, 156), (52, 72, 104)], np.float32)
 _HAIR = np.array([(24, 26, 30), (40, 58, 84), (90, 130, 164), (120, 122, 124)], np.float32)
 _GAP = (22, 22, 24)
-_SEEN_THROUGH = (76, 76, 78)  # about a road's colour
+_BACKGROUND = (76, 76, 78)  # about the colour of a road
 
 
 class Sprite(NamedTuple):
-    """(128, 128, 3) float32 BGR and (128, 128) bool, True where it is opaque."""
+    """A (128, 128, 3) float32 BGR canvas and its (128, 128) bool outline, True where opaque."""
 
     canvas: np.ndarray
     outline: np.ndarray
 
 
 def draw_crown(random: np.random.Generator) -> Sprite:
-    """Leaves or bare twigs of a tree, ragged at the rim and with holes."""
+    """Draw leaves or bare twigs of a tree, with a ragged rim and holes."""
     row, column = np.mgrid[-1.0 : 1.0 : TILE * 1j, -1.0 : 1.0 : TILE * 1j].astype(np.float32)
     ragged = fractal_noise(random, (TILE, TILE), (4, 4), 6, 0.75) - np.float32(0.5)
     fine = fractal_noise(random, (TILE, TILE), (24, 24), 3, 0.9) - np.float32(0.5)
@@ -66,10 +66,10 @@ def draw_crown(random: np.random.Generator) -> Sprite:
 
 
 def draw_person(random: np.random.Generator) -> Sprite:
-    """Someone standing or walking, from the front or from behind. The tile is 0.42 of its height wide."""
+    """Draw a person who stands or walks, from the front or back. The tile's width is 0.42 of its height."""
     coat, trousers = draw_color(random, _CLOTHES), draw_color(random, _CLOTHES)
     skin, hair = draw_color(random, _SKIN), draw_color(random, _HAIR)
-    canvas, outline = plain(trousers), np.zeros((TILE, TILE), np.uint8)
+    canvas, outline = solid_tile(trousers), np.zeros((TILE, TILE), np.uint8)
     hem = int(random.integers(60, 96))
     shoulder = int(random.integers(30, 37))
     hip, foot = int(random.integers(25, shoulder - 2)), shoulder + int(random.integers(1, 5))
@@ -89,7 +89,7 @@ def draw_person(random: np.random.Generator) -> Sprite:
         cv2.rectangle(canvas, (48, 32), (80, 56), draw_color(random, _CLOTHES).tolist(), -1)
     _head(random, canvas, outline, 13, (13, 11), skin, hair)
     canvas[122:] *= np.float32(0.4)
-    return Sprite(_lit(random, canvas), outline > 0)
+    return Sprite(_shade(random, canvas), outline > 0)
 
 
 def _head(
@@ -104,23 +104,23 @@ def _head(
     for target, color in ((outline, 1), (canvas, hair.tolist())):
         cv2.ellipse(target, (64, row), radii, 0, 0, 360, color, -1)
         cv2.rectangle(target, (64 - radii[0] // 2, row), (64 + radii[0] // 2, row + 14), color, -1)
-    if random.random() < 0.6:  # faces us
+    if random.random() < 0.6:  # faces the camera
         cv2.ellipse(canvas, (64, row + 3), (radii[0] - 3, radii[1] - 3), 0, 0, 360, skin.tolist(), -1)
 
 
 def draw_cyclist(random: np.random.Generator) -> Sprite:
-    """A cyclist from behind or from the front; the tile is 0.7 of its height wide."""
+    """Draw a cyclist from the front or back. The tile's width is 0.7 of its height."""
     jacket, trousers = draw_color(random, _CLOTHES), draw_color(random, _CLOTHES)
     if random.random() < 0.3:
         jacket = np.array((40, 220, 190), np.float32)
-    canvas, outline = plain(trousers), np.zeros((TILE, TILE), np.uint8)
+    canvas, outline = solid_tile(trousers), np.zeros((TILE, TILE), np.uint8)
     hip = int(random.integers(18, 24))
     legs = np.array([(64 - hip, 60), (64 + hip, 60), (64 + hip, 127), (64 - hip, 127)])
     torso = np.array([(64 - 16, 26), (64 + 16, 26), (64 + 23, 36), (64 + 20, 68), (64 - 20, 68), (64 - 23, 36)])
     base = np.array([(64 - hip, 104), (64 + hip, 104), (64 + 24, 127), (64 - 24, 127)])
     for shape in (legs, torso, base):
         cv2.fillPoly(outline, [shape], 1)
-    cv2.rectangle(canvas, (34, 76), (94, 127), _SEEN_THROUGH, -1)
+    cv2.rectangle(canvas, (34, 76), (94, 127), _BACKGROUND, -1)
     for side in (-1, 1):
         cv2.line(
             canvas, (64 + side * 10, 64), (64 + side * 15, 108 + int(random.integers(-10, 8))), trousers.tolist(), 10
@@ -130,20 +130,20 @@ def draw_cyclist(random: np.random.Generator) -> Sprite:
     cv2.circle(canvas, (64, 76), 3, (40, 40, 210), -1)
     helmet = draw_color(random, _CLOTHES)
     _head(random, canvas, outline, 14, (11, 12), draw_color(random, _SKIN), helmet)
-    return Sprite(_lit(random, canvas), outline > 0)
+    return Sprite(_shade(random, canvas), outline > 0)
 
 
 def draw_bicycle_side(random: np.random.Generator) -> Sprite:
-    """A cyclist from the side; the tile spans the length of the bicycle and the height of the rider."""
+    """Draw a cyclist from the side. The tile spans the length of the bicycle and the height of the rider."""
     jacket, trousers = draw_color(random, _CLOTHES), draw_color(random, _CLOTHES)
-    canvas, outline = plain((64.0, 66.0, 66.0)), np.zeros((TILE, TILE), np.uint8)
+    canvas, outline = solid_tile((64.0, 66.0, 66.0)), np.zeros((TILE, TILE), np.uint8)
     for wheel in (25, 103):
         cv2.ellipse(outline, (wheel, 102), (24, 25), 0, 0, 360, 1, -1)
         cv2.rectangle(outline, (max(wheel - 24, 0), 102), (wheel + 24, 127), 1, -1)
         cv2.ellipse(canvas, (wheel, 102), (21, 22), 0, 0, 360, (88, 90, 90), -1)
         cv2.ellipse(canvas, (wheel, 102), (22, 23), 0, 0, 360, (24, 24, 24), 3)
     cv2.rectangle(outline, (26, 84), (102, 127), 1, -1)
-    cv2.rectangle(canvas, (48, 84), (80, 127), _SEEN_THROUGH, -1)
+    cv2.rectangle(canvas, (48, 84), (80, 127), _BACKGROUND, -1)
     frame = draw_color(random, _CLOTHES).tolist()
     for start, end in (((25, 102), (58, 84)), ((58, 84), (92, 80)), ((92, 80), (103, 102)), ((60, 112), (92, 80))):
         cv2.line(canvas, start, end, frame, 3)
@@ -155,12 +155,12 @@ def draw_bicycle_side(random: np.random.Generator) -> Sprite:
         cv2.fillPoly(canvas, [shape], color.tolist())
     for target, fill in ((outline, 1), (canvas, draw_color(random, _HAIR).tolist())):
         cv2.ellipse(target, (80, 13), (8, 12), 0, 0, 360, fill, -1)
-    return Sprite(_lit(random, canvas), outline > 0)
+    return Sprite(_shade(random, canvas), outline > 0)
 
 
 def draw_sign(random: np.random.Generator) -> Sprite:
-    """A traffic sign: round, triangular, or a rectangle with writing."""
-    canvas, outline = plain((225.0, 225.0, 225.0)), np.zeros((TILE, TILE), np.uint8)
+    """Draw a traffic sign: round, triangular, or rectangular with text."""
+    canvas, outline = solid_tile((225.0, 225.0, 225.0)), np.zeros((TILE, TILE), np.uint8)
     red, blue, green = (40.0, 34.0, 190.0), (170.0, 90.0, 30.0), (70.0, 110.0, 20.0)
     style = int(random.integers(5))
     if style in (0, 1):
@@ -195,7 +195,7 @@ def _glyph(
         column += width + int(random.integers(3, 7))
 
 
-def _lit(random: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
+def _shade(random: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     folds = fractal_noise(random, (TILE, TILE), (10, 6), 3) - np.float32(0.5)
     across = np.linspace(-1.0, 1.0, TILE, dtype=np.float32) * np.float32(random.uniform(-0.4, 0.4))
     return np.asarray(canvas * (1.0 + 0.7 * folds + across[None, :])[..., None])

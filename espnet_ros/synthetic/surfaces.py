@@ -1,4 +1,4 @@
-"""Tiles of texture for what is opaque: facades, roofs, fences, hedges, trunks and cars. All are BGR, 0..255."""
+"""Opaque texture tiles: facades, roofs, fences, hedges, trunks and cars. All are BGR, 0..255."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, Tuple
 import cv2
 import numpy as np
 
-from espnet_ros.synthetic.textures import TILE, fractal_noise, grained, plain
+from espnet_ros.synthetic.textures import TILE, add_grain, fractal_noise, solid_tile
 
 _WALLS = np.array(
     [
@@ -50,18 +50,18 @@ _PAINTS = np.array(
 
 
 def draw_color(random: np.random.Generator, palette: np.ndarray, spread: float = 12.0) -> np.ndarray:
-    """(3,) float32 BGR near a row of ``palette``."""
+    """Draw a (3,) float32 BGR colour close to a random row of ``palette``."""
     color = palette[random.integers(len(palette))] * random.uniform(0.75, 1.15) + random.normal(0.0, spread / 2, 3)
     return np.asarray(np.clip(color, 8, 245).astype(np.float32))
 
 
 def draw_paint(random: np.random.Generator) -> np.ndarray:
-    """(3,) float32 BGR of a car."""
+    """Draw a (3,) float32 BGR car paint."""
     return draw_color(random, _PAINTS)
 
 
 class Facade(NamedTuple):
-    """Tiles of a building: a floor of two windows, the ground floor of as much, and the roof."""
+    """Tiles of a building: an upper floor, the ground floor and the roof."""
 
     floor: np.ndarray
     ground: np.ndarray
@@ -69,7 +69,7 @@ class Facade(NamedTuple):
 
 
 def draw_facade(random: np.random.Generator) -> Facade:
-    """One style of building."""
+    """Draw the tiles of a building."""
     wall = draw_color(random, _WALLS)
     is_brick = wall.mean() < 150 and random.random() < 0.7
     frame = np.array((210, 212, 214), np.float32) * random.uniform(0.35, 1.0)
@@ -80,13 +80,13 @@ def draw_facade(random: np.random.Generator) -> Facade:
         floor[-int(random.integers(3, 8)) :] *= np.float32(random.uniform(0.7, 1.2))
     ground = _shop(random, wall) if random.random() < 0.55 else _entrance(random, wall, is_brick, frame, glass)
     slate = draw_color(random, np.array([(78, 76, 74), (62, 70, 104), (92, 92, 92)], np.float32))
-    roof = grained(random, plain(slate), 0.2)
+    roof = add_grain(random, solid_tile(slate), 0.2)
     roof[:: int(random.integers(6, 12))] *= np.float32(0.75)
     return Facade(floor, ground, roof)
 
 
 def _wall(random: np.random.Generator, color: np.ndarray, is_brick: bool) -> np.ndarray:
-    canvas = grained(random, plain(color), 0.1, 8)
+    canvas = add_grain(random, solid_tile(color), 0.1, 8)
     if is_brick:
         courses = random.normal(1.0, 0.09, (TILE // 4, TILE // 8)).astype(np.float32)
         canvas *= np.kron(courses, np.ones((4, 8), np.float32))[..., None]
@@ -120,7 +120,7 @@ def _windows(random: np.random.Generator, canvas: np.ndarray, frame: np.ndarray,
 
 def _shop(random: np.random.Generator, wall: np.ndarray) -> np.ndarray:
     paint = draw_paint(random)
-    canvas = grained(random, plain(paint), 0.05)
+    canvas = add_grain(random, solid_tile(paint), 0.05)
     canvas[:8] = wall
     canvas[8:34] *= np.float32(random.uniform(0.8, 1.3))
     lettering = 235.0 - paint if random.random() < 0.8 else paint * 0.6
@@ -154,10 +154,14 @@ def _entrance(
 
 
 def draw_fence(random: np.random.Generator) -> Tuple[np.ndarray, float]:
-    """A fence's tile and the metres that it spans: boards, pickets before something dark, railings, or a low wall."""
+    """Draw the tile of a fence; return it and its width in metres.
+
+    The fence is of boards, pickets or railings on a dark background, or a low wall.
+    """
     style = int(random.integers(4))
     if style == 0:
-        canvas = grained(random, plain(draw_color(random, np.array([(64, 92, 122), (96, 116, 132)], np.float32))), 0.15)
+        wood = draw_color(random, np.array([(64, 92, 122), (96, 116, 132)], np.float32))
+        canvas = add_grain(random, solid_tile(wood), 0.15)
         canvas *= np.repeat(random.normal(1.0, 0.12, 8), 16).astype(np.float32)[None, :, None]
         canvas[:, ::16] *= np.float32(0.4)
         return canvas, 1.6
@@ -166,7 +170,7 @@ def draw_fence(random: np.random.Generator) -> Tuple[np.ndarray, float]:
         canvas[:10] = draw_color(random, np.array([(150, 156, 160)], np.float32))
         return canvas, 2.5
     dark = np.array((40, 52, 46), np.float32) * random.uniform(0.5, 1.6)
-    canvas = grained(random, plain(dark), 0.5, 16)
+    canvas = add_grain(random, solid_tile(dark), 0.5, 16)
     bar = draw_color(random, np.array([(34, 34, 34), (206, 210, 212), (60, 84, 52), (120, 122, 124)], np.float32))
     pitch, width = (16, 8) if style == 1 else (12, 3)
     for left in range(2, TILE, pitch):
@@ -177,7 +181,7 @@ def draw_fence(random: np.random.Generator) -> Tuple[np.ndarray, float]:
 
 
 def draw_hedge(random: np.random.Generator) -> np.ndarray:
-    """Leaves, lighter towards the top."""
+    """Draw the leaves of a hedge, lighter towards the top."""
     color = draw_color(random, np.array([(38, 74, 52), (44, 92, 76), (36, 62, 62)], np.float32))
     leaves = fractal_noise(random, (TILE, TILE), (12, 12), 4, 0.85)
     rise = np.linspace(1.25, 0.6, TILE, dtype=np.float32)[:, None]
@@ -185,15 +189,15 @@ def draw_hedge(random: np.random.Generator) -> np.ndarray:
 
 
 def draw_trunk(random: np.random.Generator) -> np.ndarray:
-    """Bark, round by its shading."""
+    """Draw bark, shaded to look round."""
     color = draw_color(random, np.array([(46, 58, 68), (60, 70, 78), (36, 42, 48)], np.float32))
-    return _rounded(random, grained(random, plain(color), 0.5, 10), 0.75)
+    return _rounded(random, add_grain(random, solid_tile(color), 0.5, 10), 0.75)
 
 
 def draw_post(random: np.random.Generator) -> np.ndarray:
-    """Painted or galvanised metal, round by its shading."""
+    """Draw painted or galvanised metal, shaded to look round."""
     shades = np.array([(128, 130, 132), (60, 62, 62), (44, 56, 40), (168, 170, 170), (34, 34, 34)], np.float32)
-    return _rounded(random, grained(random, plain(draw_color(random, shades)), 0.08), 0.6)
+    return _rounded(random, add_grain(random, solid_tile(draw_color(random, shades)), 0.08), 0.6)
 
 
 def _rounded(random: np.random.Generator, canvas: np.ndarray, depth: float) -> np.ndarray:
@@ -204,7 +208,7 @@ def _rounded(random: np.random.Generator, canvas: np.ndarray, depth: float) -> n
 
 
 class CarBody(NamedTuple):
-    """Tiles of a car: its lower body from three sides, its cabin from two, and its roof."""
+    """Tiles of a car: body from side, front and back, cabin glass from front and side, and roof."""
 
     side: np.ndarray
     front: np.ndarray
@@ -215,14 +219,14 @@ class CarBody(NamedTuple):
 
 
 def draw_car(random: np.random.Generator) -> CarBody:
-    """One car in one paint. A tile spans a whole face; its lowest row touches the ground."""
+    """Draw the tiles of a car. Each spans a whole face; the lowest row of the body touches the ground."""
     paint = draw_paint(random)
-    body = plain(paint) * np.linspace(1.2, 0.7, TILE, dtype=np.float32)[:, None, None]
+    body = solid_tile(paint) * np.linspace(1.2, 0.7, TILE, dtype=np.float32)[:, None, None]
     side = body.copy()
     side[96:] = (20, 20, 22)
     for door in (44, 78):
         side[6:92, door : door + 1] *= np.float32(0.5)
-    for wheel in (25, 102):  # seen on a face some four times as long as high
+    for wheel in (25, 102):  # the face is about four times as long as high
         for radius, grey in ((1.18, 16.0), (1.0, 34.0), (0.62, float(random.uniform(80, 180)))):
             cv2.ellipse(side, (wheel, 84), (int(11 * radius), int(43 * radius)), 0, 0, 360, (grey, grey, grey), -1)
     front, back = body.copy(), body.copy()
@@ -233,11 +237,11 @@ def draw_car(random: np.random.Generator) -> CarBody:
         front[30:52, left : left + 22] = (214, 216, 212)
         back[22:58, left : left + 16 + (left > 50) * 6] = (30, 26, 150 + 60 * (random.random() < 0.3))
     front[100:128, 6:26] = front[100:128, 102:122] = back[100:128, 6:26] = back[100:128, 102:122] = (12, 12, 12)
-    glass = plain(np.array((62, 56, 52), np.float32) * random.uniform(0.5, 1.4))
+    glass = solid_tile(np.array((62, 56, 52), np.float32) * random.uniform(0.5, 1.4))
     glass *= np.linspace(1.7, 0.6, TILE, dtype=np.float32)[:, None, None]
     cabin_side = glass.copy()
     glass[:, :7] = glass[:, -7:] = glass[:10] = paint * np.float32(0.85)
     for left, right in ((0, 10), (58, 66), (116, 128)):
         cabin_side[:, left:right] = paint * np.float32(0.85)
     cabin_side[:14] = paint
-    return CarBody(side, front, back, glass, cabin_side, plain(paint * 1.1))
+    return CarBody(side, front, back, glass, cabin_side, solid_tile(paint * 1.1))

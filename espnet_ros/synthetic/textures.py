@@ -1,4 +1,4 @@
-"""Procedural noise, and the atlas that every tile of texture lies in."""
+"""Procedural noise, and the texture atlas with all tiles."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import cv2
 import numpy as np
 
 TILE = 128
-"""Texels a side of a tile."""
+"""Texels per side of a tile."""
 
-_LEVELS = 8  # 128, 64, ..., 1 texels a side
+_LEVELS = 8  # mip levels with 128, 64, ..., 1 texels per side
 _SIZES = np.array([TILE >> level for level in range(_LEVELS)], np.int32)
 _OFFSETS = np.concatenate([[0], np.cumsum(_SIZES.astype(np.int64) ** 2)]).astype(np.int32)
-_OPAQUE = np.uint32(128 << 24)  # alpha from here on is opaque
+_OPAQUE = np.uint32(128 << 24)  # texels with this alpha or more are opaque
 
 
 def value_noise(random: np.random.Generator, shape: Tuple[int, int], cells: Tuple[int, int]) -> np.ndarray:
-    """Smooth noise that repeats without a seam.
+    """Return smooth noise that repeats without a seam.
 
     Args:
-        random: source.
+        random: source of the noise.
         shape: (rows, columns) of the result.
         cells: (rows, columns) of the lattice of random values.
 
@@ -41,7 +41,10 @@ def value_noise(random: np.random.Generator, shape: Tuple[int, int], cells: Tupl
 def fractal_noise(
     random: np.random.Generator, shape: Tuple[int, int], cells: Tuple[int, int], octaves: int, gain: float = 0.5
 ) -> np.ndarray:
-    """Sum of ``octaves`` layers of ``value_noise``, each twice as fine and ``gain`` as strong; float32, 0..1."""
+    """Return the sum of ``octaves`` layers of ``value_noise``, each twice as fine and ``gain`` times as strong.
+
+    The result has the given shape, float32, 0..1.
+    """
     total, weight, sum_of_weights = np.zeros(shape, np.float32), 1.0, 0.0
     for octave in range(octaves):
         finer = (min(cells[0] << octave, shape[0]), min(cells[1] << octave, shape[1]))
@@ -51,30 +54,30 @@ def fractal_noise(
     return np.asarray(total / np.float32(sum_of_weights))
 
 
-def plain(color: Union[Sequence[float], np.ndarray]) -> np.ndarray:
-    """(TILE, TILE, 3) float32 of one BGR colour, 0..255."""
+def solid_tile(color: Union[Sequence[float], np.ndarray]) -> np.ndarray:
+    """Return a (TILE, TILE, 3) float32 tile of one BGR colour, 0..255."""
     return np.tile(np.asarray(color, np.float32), (TILE, TILE, 1))
 
 
-def grained(random: np.random.Generator, canvas: np.ndarray, strength: float, cells: int = 32) -> np.ndarray:
-    """The canvas (float32 BGR) with brightness noise of a relative ``strength``."""
+def add_grain(random: np.random.Generator, canvas: np.ndarray, strength: float, cells: int = 32) -> np.ndarray:
+    """Return the canvas (float32 BGR) with brightness noise of relative ``strength``."""
     noise = fractal_noise(random, (canvas.shape[0], canvas.shape[1]), (cells, cells), 2) - np.float32(0.5)
     return np.asarray(canvas * (1 + np.float32(2 * strength) * noise[..., None]))
 
 
 class TextureAtlas:
-    """Tiles of (128, 128) BGRA texels with their smaller versions, in one flat array of 32-bit texels."""
+    """Tiles of (128, 128) BGRA texels with their mip levels, in one flat array of 32-bit texels."""
 
     def __init__(self) -> None:
         self._tiles: List[np.ndarray] = []
         self._texels = np.zeros(0, np.uint32)
 
     def add(self, canvas: np.ndarray, alpha: Optional[np.ndarray] = None) -> int:
-        """Take a tile in.
+        """Add a tile.
 
         Args:
             canvas: (128, 128, 3) BGR, 0..255, any number type; row 0 is the top.
-            alpha: (128, 128) bool, False where the tile is cut out; None for nowhere.
+            alpha: (128, 128) bool, False where the tile is cut out; None for an opaque tile.
 
         Returns:
             The tile's number.
@@ -95,18 +98,18 @@ class TextureAtlas:
         self._tiles.append(np.concatenate(levels))
         return len(self._tiles) - 1
 
-    def close(self) -> None:
-        """Lay the tiles out; call it once, after the last ``add`` and before the first sample."""
+    def finish(self) -> None:
+        """Build the array. Call once, after the last ``add`` and before the first ``sample``."""
         self._texels = np.concatenate(self._tiles)
 
     def sample(self, tile: np.ndarray, level: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Nearest texels.
+        """Return the nearest texels.
 
         Args:
-            tile: (N,) int32 numbers of tiles.
-            level: (N,) int32: 0 is 128 texels a side, 1 is 64, ... 7 is 1.
-            u: (N,) float32, 0..1 from left to right; the fraction of other values counts.
-            v: (N,) float32, 0..1 from top to bottom.
+            tile: (N,) int32 tile numbers.
+            level: (N,) int32 mip levels: 0 has 128 texels per side, 1 has 64, ... 7 has 1.
+            u: (N,) float32, 0..1 from left to right; other values wrap around.
+            v: (N,) float32, 0..1 from top to bottom; likewise.
 
         Returns:
             (N, 4) uint8 BGRA.
@@ -120,8 +123,8 @@ class TextureAtlas:
         index = tile * _OFFSETS[-1] + _OFFSETS.take(level) + row * size + column
         return np.asarray(self._texels.take(index).view(np.uint8).reshape(-1, 4))
 
-    def covers(self, tile: int, level: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Whether one tile is opaque at points; ``u`` and ``v`` are float32, 0..1, of any one shape."""
+    def is_opaque(self, tile: int, level: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return where a tile is opaque; ``u`` and ``v`` are float32, 0..1, of the same shape."""
         size = int(_SIZES[level])
         start = tile * int(_OFFSETS[-1]) + int(_OFFSETS[level])
         column = np.clip(u * np.float32(size), 0, size - 1).astype(np.int32)
@@ -130,7 +133,7 @@ class TextureAtlas:
         return np.asarray(opaque)
 
 
-def level_for(texels_per_pixel: np.ndarray) -> np.ndarray:
-    """int32 level of the atlas at which one texel is about one pixel."""
+def mip_level(texels_per_pixel: np.ndarray) -> np.ndarray:
+    """Return the int32 mip level at which one texel is about one pixel."""
     level = np.log2(np.maximum(texels_per_pixel, np.float32(1.0)))
     return np.asarray(np.minimum(level + np.float32(0.3), np.float32(_LEVELS - 1)).astype(np.int32))

@@ -1,4 +1,4 @@
-"""A street: its course, its ground, what stands in it, its light, and the truth about them."""
+"""A street: its course, ground, objects and light, and their ground ground_truth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import List, Tuple
 import numpy as np
 
 from espnet_ros.errors import ParameterError
-from espnet_ros.synthetic import truth
+from espnet_ros.synthetic import ground_truth
 from espnet_ros.synthetic.classes import NUM_CLASSES
 from espnet_ros.synthetic.course import Course
 from espnet_ros.synthetic.ground import GroundTexture, draw_cross_section
@@ -19,30 +19,31 @@ from espnet_ros.synthetic.shadows import ShadowMap
 from espnet_ros.synthetic.solids import StandingObject
 
 MAX_LENGTH = 2000.0
-"""Metres of the longest drive."""
+"""Maximum length of a drive in metres."""
 
 
 class StreetWorld:
     """A procedural street in the odom frame: x forward at the start, y left, z up, the ground at z = 0, in metres.
 
-    Nothing in it moves: cars are parked or wait, people stand. So the truth about a place is the same in every frame.
-    The same arguments give the same street, to the bit.
+    Nothing moves: cars are parked or wait, people stand still. The ground truth of a place is therefore the same in
+    every frame. The same arguments always give exactly the same street.
 
     Args:
-        seed: what everything is drawn from, at least 0.
-        length: metres that can be driven; the street goes on beyond.
-        turns: False makes it straight.
-        min_radius: metres of its tightest turn, at least 15.
+        seed: seed of all random choices, at least 0.
+        length: metres of the drive; the street continues beyond it.
+        turns: False for a straight street.
+        min_radius: radius of the tightest turn in metres, at least 15.
 
     Attributes:
-        seed: as given; ``length`` likewise.
+        seed: seed of the street.
+        length: metres of the drive.
         course: the centre line.
-        section: the street across.
-        light: sun, weather and camera.
-        objects: what stands in it.
+        section: the cross-section.
+        light: sun, weather and camera effects.
+        objects: all objects.
 
     Raises:
-        ParameterError: an argument breaks its rule.
+        ParameterError: an argument is out of range.
     """
 
     def __init__(self, seed: int, length: float = 100.0, turns: bool = True, min_radius: float = 20.0) -> None:
@@ -66,39 +67,39 @@ class StreetWorld:
         self.shadows = ShadowMap(sources[3], self.light, self.objects, self.course.lower, self.course.upper)
 
     def ground_classes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """uint8 class ids of the ground at points of any one shape, in metres; objects on it do not count."""
+        """Return uint8 class ids of the ground without objects, in the shape of ``x`` and ``y`` (metres)."""
         x, y = np.asarray(x), np.asarray(y)
         _, d = self.course.locate(x.astype(np.float32).ravel(), y.astype(np.float32).ravel())
         return self.section.class_ids(d).reshape(x.shape)
 
-    def true_grid(self, origin: Tuple[float, float], resolution: float, rows: int, columns: int) -> np.ndarray:
-        """Class of the ground at the middle of each cell of an axis-aligned grid; objects on it do not count.
+    def ground_class_grid(self, origin: Tuple[float, float], resolution: float, rows: int, columns: int) -> np.ndarray:
+        """Return the class of the ground at the centre of each cell of an axis-aligned grid, without objects.
 
         Args:
             origin: x and y of the corner of cell (0, 0), in metres in the odom frame, as in nav_msgs/OccupancyGrid.
-            resolution: metres a side of a cell.
+            resolution: side of a cell in metres.
             rows: cells along y.
             columns: cells along x.
 
         Returns:
             (rows, columns) uint8.
         """
-        x, y = truth.cell_centres(origin, resolution, rows, columns)
+        x, y = ground_truth.cell_centres(origin, resolution, rows, columns)
         return self.ground_classes(*np.meshgrid(x, y))
 
-    def standing_footprints(self) -> List[StandingObject]:
-        """The objects that touch the ground."""
+    def objects_on_ground(self) -> List[StandingObject]:
+        """Return the objects that touch the ground."""
         return [standing for standing in self.objects if standing.touches_ground]
 
     def class_grids(self, origin: Tuple[float, float], resolution: float, rows: int, columns: int) -> np.ndarray:
-        """The true ground grid of each class.
+        """Return the ground truth grid of each class.
 
-        A standing class has the cells that a footprint touches; road and pavement have the cells whose middle is
-        theirs and that no footprint touches.
+        The cells of an object class are those that a footprint touches. The cells of road and pavement are those
+        whose centre has that class and that no footprint touches.
 
         Args:
             origin: x and y of the corner of cell (0, 0), in metres in the odom frame.
-            resolution: metres a side of a cell.
+            resolution: side of a cell in metres.
             rows: cells along y.
             columns: cells along x.
 
@@ -106,16 +107,16 @@ class StreetWorld:
             (NUM_CLASSES, rows, columns) bool.
         """
         grids = np.zeros((NUM_CLASSES, rows, columns), bool)
-        for standing in self.standing_footprints():
-            truth.mark_footprint(grids[standing.class_id], standing, origin, resolution)
+        for standing in self.objects_on_ground():
+            ground_truth.mark_footprint(grids[standing.class_id], standing, origin, resolution)
         occupied = grids.any(axis=0)
-        ground = self.true_grid(origin, resolution, rows, columns)
+        ground = self.ground_class_grid(origin, resolution, rows, columns)
         for class_id in np.unique(ground):
             grids[class_id] = (ground == class_id) & ~occupied
         return grids
 
     def pose_at(self, s: float) -> Tuple[float, float, float]:
-        """X, y in metres and heading in radians after ``s`` metres in the middle of the lane."""
+        """Return x and y in metres and heading in radians after ``s`` metres in the middle of the lane."""
         place = self.course.station(s)
         d = self.section.own_lane
         return place.x - d * math.sin(place.heading), place.y + d * math.cos(place.heading), place.heading

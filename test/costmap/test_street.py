@@ -66,7 +66,7 @@ def _ground(world, grid):
     cells = 2 * round(0.3 / grid.resolution) + 1
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (cells, cells))
     near = cv2.dilate(footprint.astype(np.uint8), around) > 0
-    true_class = world.true_grid(origin, grid.resolution, grid.rows, grid.columns)
+    true_class = world.ground_class_grid(origin, grid.resolution, grid.rows, grid.columns)
     return Ground(*np.meshgrid(x, y), true_class, footprint, near)
 
 

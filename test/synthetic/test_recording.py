@@ -99,7 +99,7 @@ def test_the_command_writes_folders_that_evaluate_reads(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "needs one of --out (a bag) and --folder"),
+        ([], "synthetic needs either --out (a bag) or --folder"),
         (["--out", "x", "--height", "2"], "--height must be 8 to 8192 pixels, is 2"),
         (["--out", "x", "--frames", "0"], "num_frames must be at least 1, is 0"),
         (["--out", "x", "--rate", "0"], "rate of the drive must be above 0 Hz, is 0"),

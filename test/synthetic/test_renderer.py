@@ -64,7 +64,9 @@ def test_ground_pixels_lie_on_ground_of_their_class(world, camera, mount):
     expected = np.where((d < world.section.left) & (d > world.section.right), ROAD, PAVEMENT)
     edge = np.minimum(np.abs(d - world.section.left), np.abs(d - world.section.right)) < 1e-3
     assert (expected == frame.labels[flat])[~edge].all()
-    np.testing.assert_array_equal(world.true_grid((4.0, 1.0), 0.01, 1, 1), world.ground_classes([[4.005]], [[1.005]]))
+    np.testing.assert_array_equal(
+        world.ground_class_grid((4.0, 1.0), 0.01, 1, 1), world.ground_classes([[4.005]], [[1.005]])
+    )
     np.testing.assert_allclose(
         np.linalg.norm(points[flat] - frame.odom_from_camera[:2, 3], axis=1),
         np.sqrt(np.maximum(frame.ranges[flat].astype(float) ** 2 - mount.height**2, 0)),
@@ -182,7 +184,7 @@ def test_every_column_of_a_figure_reaches_the_ground(seed):
         u, v = np.meshgrid(
             (np.arange(128, dtype=np.float32) + 0.5) / 128, (np.arange(128, dtype=np.float32) + 0.5) / 128
         )
-        opaque = world.atlas.covers(part.front, 0, u, v)
+        opaque = world.atlas.is_opaque(part.front, 0, u, v)
         assert (opaque[-1] >= opaque.any(axis=0)).all()
         assert abs(np.flatnonzero(opaque[-1]) + 0.5 - 64).max() / 64 * part.half_x <= standing.half_x + 0.03
 

@@ -8,7 +8,7 @@ from espnet_ros.errors import ParameterError
 from espnet_ros.synthetic import StandingObject, StreetWorld
 from espnet_ros.synthetic.classes import BICYCLIST, BUILDING, CAR, FENCE, PAVEMENT, PEDESTRIAN, POLE, ROAD, SIGN, TREE
 from espnet_ros.synthetic.course import Course
-from espnet_ros.synthetic.truth import mark_footprint
+from espnet_ros.synthetic.ground_truth import mark_footprint
 
 
 def _footprint(x, y, yaw, half_x, half_y, is_round=False):
@@ -53,7 +53,7 @@ def test_the_course_turns_but_no_tighter_than_asked():
 def test_true_grid_of_a_straight_street_is_what_its_cross_section_says():
     world = StreetWorld(seed=0, length=20.0, turns=False)
     # Ten columns of one metre from x = 3, rows of half a metre from y = -10: middles at -9.75, -9.25, ...
-    grid = world.true_grid((3.0, -10.0), 0.5, 40, 20)
+    grid = world.ground_class_grid((3.0, -10.0), 0.5, 40, 20)
     middles = -10.0 + (np.arange(40) + 0.5) * 0.5
     inside = (middles < world.section.left) & (middles > world.section.right)
     assert 11 <= inside.sum() <= 24
@@ -97,7 +97,7 @@ def test_class_grids_give_every_cell_ground_or_something_that_stands_there(world
     standing = np.delete(grids, [ROAD, PAVEMENT], axis=0).any(axis=0)
     assert not (standing & ground.any(axis=0)).any()
     np.testing.assert_array_equal(
-        grids[ROAD] | standing, (world.true_grid((0.0, -15.0), 0.1, 300, 300) == ROAD) | standing
+        grids[ROAD] | standing, (world.ground_class_grid((0.0, -15.0), 0.1, 300, 300) == ROAD) | standing
     )
 
 
@@ -115,7 +115,7 @@ def _seconds(call):
 
 def test_nothing_stands_in_the_way_of_the_drive(world):
     path = np.array([world.pose_at(s)[:2] for s in np.arange(0.0, world.length, 0.5)])
-    for standing in world.standing_footprints():
+    for standing in world.objects_on_ground():
         gaps = np.linalg.norm(path[:, None] - standing.polygon[None], axis=2)
         assert gaps.min() > 0.85, standing
 

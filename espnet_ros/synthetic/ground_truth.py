@@ -1,4 +1,4 @@
-"""Truth on the ground: cells that footprints touch, and the places where a camera sees things touch the ground."""
+"""Ground truth on the ground plane: cells covered by footprints, and visible contacts of objects with the ground."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.synthetic.solids import Shape, StandingObject
 
-_SPACING = 0.04  # metres between points of a rim
+_SPACING = 0.04  # metres between points on a rim
 
 
 def cell_centres(
     origin: Tuple[float, float], resolution: float, rows: int, columns: int
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """(columns,) x and (rows,) y of the middles of an axis-aligned grid's cells, in metres, float64."""
+    """Return (columns,) x and (rows,) y of the cell centres of an axis-aligned grid, in metres, float64."""
     return origin[0] + (np.arange(columns) + 0.5) * resolution, origin[1] + (np.arange(rows) + 0.5) * resolution
 
 
 def mark_footprint(grid: np.ndarray, standing: StandingObject, origin: Tuple[float, float], resolution: float) -> None:
-    """Set, in place, the cells of a (rows, columns) bool grid that a footprint touches."""
+    """Set the cells of a (rows, columns) bool grid that a footprint touches, in place."""
     rows, columns = grid.shape
     reach = math.hypot(standing.half_x, 0.0 if standing.is_round else standing.half_y)
     first_column = max(math.floor((standing.x - reach - origin[0]) / resolution), 0)
@@ -43,7 +43,7 @@ def mark_footprint(grid: np.ndarray, standing: StandingObject, origin: Tuple[flo
 
 
 def _touches_rectangle(standing: StandingObject, east: np.ndarray, north: np.ndarray, half: float) -> np.ndarray:
-    """Separating axes: a square cell and a turned rectangle are apart where one of four directions says so."""
+    """Return which cells a rotated rectangle touches, by the separating axis theorem with its four axes."""
     cos, sin = math.cos(standing.yaw), math.sin(standing.yaw)
     shadow = half * (abs(cos) + abs(sin))
     wide = abs(cos) * standing.half_x + abs(sin) * standing.half_y
@@ -56,10 +56,11 @@ def _touches_rectangle(standing: StandingObject, east: np.ndarray, north: np.nda
     )
 
 
-def ground_line(standing: StandingObject, viewer: Tuple[float, float]) -> np.ndarray:
-    """(N, 2) float64 points, in metres in the odom frame, at which an object's drawn surface meets the ground.
+def ground_contact_points(standing: StandingObject, viewer: Tuple[float, float]) -> np.ndarray:
+    """Return (N, 2) float64 points, in metres in the odom frame, where an object's rendered surface meets the ground.
 
-    Boxes and cylinders: the whole rim of the footprint. Panels: the line that they stand on, turned to ``viewer``.
+    For boxes and cylinders this is the rim of the footprint; for panels, the line below them. Billboards face
+    ``viewer``.
     """
     part = standing.parts[0]
     if part.shape in (Shape.PANEL, Shape.BILLBOARD):
@@ -85,32 +86,32 @@ def visible_contacts(
     ranges: np.ndarray,
     max_range: float,
 ) -> Dict[int, np.ndarray]:
-    """Where a view shows objects touch the ground.
+    """Return the points where a view shows objects touching the ground.
 
     Args:
-        objects: those to look for.
-        camera: that took the view.
+        objects: objects to look for.
+        camera: camera of the view.
         odom_from_camera: (4, 4) pose of its optical frame.
         instances: (H, W) int32 object ids of the view.
         ranges: (H, W) float32 metres along each pixel's ray.
-        max_range: metres on the ground from the camera, beyond which contacts are left out.
+        max_range: maximum distance from the camera along the ground, in metres.
 
     Returns:
-        By object id, (N, 2) float64 points in the odom frame, in metres; only objects with such points.
+        (N, 2) float64 points in metres in the odom frame, by object id; objects without points are left out.
     """
     eye = odom_from_camera[:3, 3]
     found: Dict[int, np.ndarray] = {}
     for standing in objects:
         if math.hypot(standing.x - eye[0], standing.y - eye[1]) > max_range + standing.half_x + standing.half_y:
             continue
-        points = ground_line(standing, (float(eye[0]), float(eye[1])))
+        points = ground_contact_points(standing, (float(eye[0]), float(eye[1])))
         points = points[np.hypot(points[:, 0] - eye[0], points[:, 1] - eye[1]) <= max_range]
         relative = np.column_stack([points, np.zeros(len(points))]) - eye
         pixels = np.nan_to_num(camera.project(relative @ odom_from_camera[:3, :3]), nan=-9.0)
         pixels = np.rint(np.clip(pixels, -9.0, 1e6)).astype(int)
         distance = np.linalg.norm(relative, axis=1)
         seen = np.zeros(len(points), bool)
-        for up in (0, 1):  # the contact itself may fall on the pixel that still shows the ground
+        for up in (0, 1):  # the pixel of the contact may still show the ground
             for aside in (-1, 0, 1):
                 seen |= _shows(standing.id, pixels + np.array([aside, -up]), distance, instances, ranges)
         if seen.any():
@@ -121,7 +122,7 @@ def visible_contacts(
 def _shows(
     object_id: int, pixels: np.ndarray, distance: np.ndarray, instances: np.ndarray, ranges: np.ndarray
 ) -> np.ndarray:
-    """(N,) bool: the pixel (column, row) shows the object, at about that distance."""
+    """Return (N,) bool: whether the pixel (column, row) shows the object at about that distance."""
     height, width = instances.shape
     inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
     columns, rows = np.where(inside, pixels[:, 0], 0), np.where(inside, pixels[:, 1], 0)

@@ -1,4 +1,4 @@
-"""Which alphas a drive goes through, and their engines, made ready before it begins."""
+"""Choose the alphas of a drive, and build their engines before it starts."""
 
 from __future__ import annotations
 
@@ -10,60 +10,66 @@ from espnet_ros.errors import ParameterError
 from espnet_ros.model.checkpoint import list_registry, select_checkpoint
 
 ALL_ALPHAS: Tuple[int, ...] = tuple(sorted(rule_of("alpha").choices, reverse=True))
-"""From the most accurate to the fastest."""
+"""All alphas, from the most accurate to the fastest."""
 SECONDS_EACH = 2.0
-"""What each alpha gets of a drive at least, where nobody named them: time for a switch, and for some answers."""
+"""Shortest time per alpha if the user names none: enough for a switch and some answers."""
 
 _CACHED_BACKENDS = ("native", "openvino")
 
 
 def parse_alphas(text: str) -> Tuple[int, ...]:
-    """Alphas in the order of a drive, from the option ``--alphas``.
+    """Parse the option ``--alphas``: alphas in the order of the drive.
 
     Raises:
-        ParameterError: it is not a list of alphas between commas, or has one twice in a row.
+        ParameterError: the text is not a comma-separated list of alphas, or repeats one twice in a row.
     """
     parts = [part.strip() for part in text.split(",")]
     if not set(parts) <= set(map(str, ALL_ALPHAS)):
         choices = ", ".join(map(str, rule_of("alpha").choices))
-        raise ParameterError(f"--alphas must be one or more of {choices}, with commas between them, is {text!r}")
+        raise ParameterError(f"--alphas must be one or more of {choices}, separated by commas, is {text!r}")
     if any(before == after for before, after in zip(parts, parts[1:])):
-        raise ParameterError(f"--alphas must not have one alpha twice in a row, is {text!r}")
+        raise ParameterError(f"--alphas must not repeat an alpha twice in a row, is {text!r}")
     return tuple(map(int, parts))
 
 
 def check_alphas(alphas: Sequence[int], config: NodeConfig, num_frames: int) -> None:
-    """Check alphas that a user named for a drive.
+    """Check the alphas that the user chose for a drive.
 
     Args:
-        alphas: in their order.
-        config: the node's parameters; its alpha does not matter.
-        num_frames: of the drive; 0 where that is not known.
+        alphas: in the order of the drive.
+        config: parameters of the node; its alpha is ignored.
+        num_frames: number of frames of the drive; 0 if unknown.
 
     Raises:
-        ParameterError: there are too few frames, or the weights are a single checkpoint, which has another alpha.
-        WeightsError: the weights are unknown, or are a family without one of the alphas.
+        ParameterError: there are too few frames, or the weights are a single checkpoint with another alpha.
+        WeightsError: the weights are unknown, or their family lacks one of the alphas.
     """
     if not num_frames and len(alphas) > 1:
-        raise ParameterError("--alphas shares a drive out evenly, so it needs --limit where its images are not counted")
+        raise ParameterError(
+            "--alphas divides the drive evenly, so it needs --limit if the number of images is unknown"
+        )
     if 0 < num_frames < len(alphas):
-        raise ParameterError(f"--alphas must name at most one for each image, {num_frames}, names {len(alphas)}")
+        raise ParameterError(
+            f"--alphas must name at most as many alphas as there are images, {num_frames}, names {len(alphas)}"
+        )
     for alpha in alphas:
         own = select_checkpoint(config.weights, config.network, alpha).alpha
         if own != alpha:
-            raise ParameterError(f"--alphas must be {own}, which the weights '{config.weights}' have, has {alpha}")
+            raise ParameterError(
+                f"--alphas must be {own}, the only alpha of the weights '{config.weights}', has {alpha}"
+            )
 
 
 def default_alphas(config: NodeConfig, seconds: float) -> Tuple[int, ...]:
-    """The alphas of a drive that nobody named any for.
+    """Return the alphas of a drive if the user names none.
 
     Args:
-        config: the node's parameters.
-        seconds: that the drive lasts.
+        config: parameters of the node.
+        seconds: length of the drive.
 
     Returns:
-        All of them, where the weights are a family with a network for each and the drive is long enough; else the one
-        of the configuration.
+        All alphas if the weights are a family that has them all and the drive is long enough; otherwise the alpha of
+        the configuration.
     """
     family = [entry for entry in list_registry() if entry.family == config.weights]
     offered = {entry.alpha for entry in family if entry.network == config.network}
@@ -72,14 +78,12 @@ def default_alphas(config: NodeConfig, seconds: float) -> Tuple[int, ...]:
     return (config.alpha,)
 
 
-def build_ahead(specs: Sequence[EngineSpec], say: Callable[[str], None]) -> None:
-    """Build engines into the cache of engines, so that the node finds them there.
-
-    A backend that keeps nothing in the cache has nothing to build ahead.
+def build_ahead(specs: Sequence[EngineSpec], log: Callable[[str], None]) -> None:
+    """Build engines into the engine cache, where the node finds them. Backends that cache nothing are skipped.
 
     Args:
-        specs: what to build from.
-        say: gets a line before each.
+        specs: of the engines.
+        log: gets a line before each engine.
 
     Raises:
         EngineError, WeightsError: see ``build_engine``.
@@ -87,5 +91,5 @@ def build_ahead(specs: Sequence[EngineSpec], say: Callable[[str], None]) -> None
     for spec in specs:
         if choose_backend(spec.backend).backend in _CACHED_BACKENDS:
             checkpoint = spec.checkpoint
-            say(f"making the engine for alpha {checkpoint.alpha} ready: {checkpoint.name} at {spec.input_size}")
+            log(f"building the engine for alpha {checkpoint.alpha}: {checkpoint.name} at {spec.input_size}")
             build_engine(spec).close()

@@ -1,4 +1,4 @@
-"""Costmaps from above, as pictures: around the robot, and along a whole route."""
+"""Draw costmaps from above: around the robot, and along a whole route."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from espnet_ros.classes import ClassTable
 from espnet_ros.costmap.layers import Layer
 
 UNSEEN = 255
-"""Cell that nothing is known about."""
+"""Cell that was never seen."""
 UNDECIDED = 254
-"""Cell that was seen, but that no layer is likely to be in."""
+"""Cell that was seen, but where no layer is above 50 percent."""
 
 AHEAD_M, BEHIND_M = 13.0, 2.0
-"""What a view around the robot shows, in metres from the base."""
+"""Extent of a view around the robot, in metres from the base."""
 
 _GREY = (172, 177, 185)
 _INK, _PAPER, _ROUTE = (24, 28, 36), (255, 255, 255), (255, 214, 64)
 _RING_STEP_M = 2
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_FRACTION_BITS = 4  # of a pixel, in OpenCV's drawing
+_FRACTION_BITS = 4  # of the fixed-point coordinates that OpenCV draws with
 _MAP_MARGIN_M = 1.0
 _BAR_M = 10
 
 
 @dataclass(frozen=True)
 class ClassGrid:
-    """The layer that each cell of an axis-aligned grid in the odometry frame belongs to.
+    """An axis-aligned grid in the odometry frame with one layer per cell.
 
     Attributes:
         cells: (rows, columns) uint8 index of a layer, ``UNDECIDED`` or ``UNSEEN``; rows go along y.
-        origin: (x, y) of the corner of cell (0, 0), in metres, a whole number of cells.
+        origin: (x, y) of the corner of cell (0, 0), in metres, a multiple of the resolution.
         resolution: side of a cell, in metres.
     """
 
@@ -45,16 +45,21 @@ class ClassGrid:
 
     @property
     def first_cell(self) -> Tuple[int, int]:
-        """(row, column) of cell (0, 0) in the grid that the odometry frame's origin is a corner of."""
+        """(row, column) of cell (0, 0), counted from the origin of the odometry frame."""
         return round(self.origin[1] / self.resolution), round(self.origin[0] / self.resolution)
 
 
 def likeliest_layers(percent: np.ndarray, is_standing: Sequence[bool]) -> np.ndarray:
-    """(rows, columns) uint8 cells of a ``ClassGrid``: the likeliest layer above 50 percent, standing ones first.
+    """Return the cells of a ``ClassGrid``: in each, the most likely layer above 50 percent.
+
+    Standing layers take precedence over the ground below them, as in the merged grid.
 
     Args:
         percent: (layers, rows, columns) int8 probability 0..100, -1 unknown, as in nav_msgs/OccupancyGrid.
-        is_standing: of each layer; what stands somewhere counts before the ground under it, as in the merged grid.
+        is_standing: for each layer, whether it stands on the ground.
+
+    Returns:
+        (rows, columns) uint8.
     """
     cells = np.where(percent.max(axis=0) < 0, UNSEEN, UNDECIDED).astype(np.uint8)
     for standing in (False, True):
@@ -66,7 +71,7 @@ def likeliest_layers(percent: np.ndarray, is_standing: Sequence[bool]) -> np.nda
 
 
 def layer_colors(layers: Sequence[Layer], table: ClassTable) -> np.ndarray:
-    """(256, 3) uint8 RGB by cell value: a layer has the colour of its first class, all else is grey."""
+    """Return (256, 3) uint8 RGB by cell value: the colour of a layer's first class, grey for all other values."""
     colors = np.full((256, 3), _GREY, np.uint8)
     for index, layer in enumerate(layers):
         colors[index] = table.classes[layer.class_ids[0]].color
@@ -74,10 +79,10 @@ def layer_colors(layers: Sequence[Layer], table: ClassTable) -> np.ndarray:
 
 
 def ground_points(size: Tuple[int, int], odom_from_base: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Where on the ground the pixels of a view around the robot lie.
+    """Return the ground position of each pixel of a view around the robot.
 
     Args:
-        size: (height, width) of the view, whose top is ahead of the robot.
+        size: (height, width) of the view; its top is ahead of the robot.
         odom_from_base: (4, 4) pose of the robot.
 
     Returns:
@@ -97,10 +102,10 @@ def ground_points(size: Tuple[int, int], odom_from_base: np.ndarray) -> Tuple[np
 def draw_around(
     grid: Optional[ClassGrid], odom_from_base: np.ndarray, colors: np.ndarray, size: Tuple[int, int]
 ) -> np.ndarray:
-    """A grid as the robot sees it from above: itself at the bottom, ahead is up, a ring every 2 m.
+    """Draw a grid around the robot from above: the robot near the bottom, ahead is up, a ring every 2 m.
 
     Args:
-        grid: None where nothing is known.
+        grid: None if there is none.
         odom_from_base: (4, 4) pose of the robot.
         colors: (256, 3) uint8 RGB by cell value.
         size: (height, width) of the picture.
@@ -124,11 +129,11 @@ def draw_around(
 
 
 def fuse_grids(grids: Sequence[ClassGrid], path: np.ndarray) -> ClassGrid:
-    """One grid over the ground of many, cut to what is known and to the path.
+    """Merge grids into one, cropped to the seen cells and the path.
 
     Args:
-        grids: at least one, oldest first, all of one resolution; in each cell the newest that has seen it counts.
-        path: (N, 2) float64 x and y in metres, those outside of the grids do not count.
+        grids: at least one, oldest first, of one resolution; each cell takes the newest grid that has seen it.
+        path: (N, 2) float64 x and y in metres; points outside the grids are ignored.
     """
     resolution = grids[0].resolution
     first = np.array([grid.first_cell for grid in grids])
@@ -148,7 +153,7 @@ def fuse_grids(grids: Sequence[ClassGrid], path: np.ndarray) -> ClassGrid:
 
 
 def _span(is_shown: np.ndarray, margin: int) -> slice:
-    """From the first to the last True of (N,) bool, with a margin; everything where none is."""
+    """Slice from the first to the last True of (N,) bool, with a margin; everything if none is True."""
     found = np.flatnonzero(is_shown)
     if not found.size:
         return slice(0, len(is_shown))
@@ -162,17 +167,17 @@ def draw_map(
     width: int = 1100,
     faded: Optional[np.ndarray] = None,
 ) -> np.ndarray:
-    """A grid with a driven path: x to the right, y up, and a bar of 10 m.
+    """Draw a grid with the driven path: x to the right, y up, and a scale bar of 10 m.
 
     Args:
-        grid: what to draw.
-        path: (N, 2) float64 x and y in metres, in the order driven.
+        grid: to draw.
+        path: (N, 2) float64 x and y in metres, in driving order.
         colors: (256, 3) uint8 RGB by cell value.
-        width: of the picture at most, where a cell then is still a pixel.
+        width: maximum width in pixels; exceeded only if the grid has more columns.
         faded: (rows, columns) bool, cells to draw paler; None for none.
 
     Returns:
-        (rows x k, columns x k, 3) uint8 RGB, k being the pixels of a cell's side.
+        (rows x k, columns x k, 3) uint8 RGB, where k is the side of a cell in pixels.
     """
     pixels = colors[grid.cells]
     if faded is not None:
@@ -194,7 +199,7 @@ def draw_map(
 
 
 def _draw_rings(picture: np.ndarray) -> None:
-    """Thin circles around the robot, and the distance of every second one."""
+    """Draw thin circles around the robot, and label every second one with its distance."""
     height, width = picture.shape[:2]
     scale = height / (AHEAD_M + BEHIND_M)
     middle, base = width / 2, AHEAD_M * scale
@@ -211,7 +216,7 @@ def _draw_rings(picture: np.ndarray) -> None:
 
 
 def _draw_robot(picture: np.ndarray, place: Tuple[float, float], heading: float, size: float) -> None:
-    """An arrow head at (column, row); heading in radians from the right, counter-clockwise, size in pixels."""
+    """Draw an arrow head at (column, row); the heading is in radians, counter-clockwise from the right."""
     outline = np.array([[1.3, 0.0], [-0.9, 0.85], [-0.45, 0.0], [-0.9, -0.85]]) * size
     cos, sin = math.cos(heading), math.sin(heading)
     turned = np.stack([outline[:, 0] * cos - outline[:, 1] * sin, -outline[:, 0] * sin - outline[:, 1] * cos], axis=1)
@@ -221,7 +226,7 @@ def _draw_robot(picture: np.ndarray, place: Tuple[float, float], heading: float,
 
 
 def _draw_bar(picture: np.ndarray, scale: float) -> None:
-    """A bar of 10 m in the lower left corner."""
+    """Draw a scale bar of 10 m in the lower left corner."""
     left, bottom, length = 14, picture.shape[0] - 14, round(_BAR_M * scale)
     for color, thickness in ((_INK, 6), (_PAPER, 2)):
         cv2.line(picture, (left, bottom), (left + length, bottom), color, thickness, cv2.LINE_AA)
@@ -230,5 +235,5 @@ def _draw_bar(picture: np.ndarray, scale: float) -> None:
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixel coordinates as OpenCV's fixed-point numbers, int32."""
+    """Convert pixel coordinates to OpenCV's fixed-point numbers, int32."""
     return np.asarray(np.rint(points * 2**_FRACTION_BITS).astype(np.int32))

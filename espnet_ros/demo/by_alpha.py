@@ -1,4 +1,4 @@
-"""Divides the frames of a drive among the alphas that answered them, and the switches between two alphas."""
+"""Counts of a drive by alpha: each frame belongs to the alpha that answered it, or to a switch between two alphas."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from espnet_ros.evaluation.metrics import ConfusionMatrix
 
 @dataclass(frozen=True)
 class AlphaReport:
-    """What one alpha did: of the frames that were sent and answered while no other could be in use.
+    """Results of one alpha, over the frames that no other alpha can have answered.
 
     Attributes:
         alpha: ESP blocks at the network's third level.
         sent, answered: numbers of frames.
-        latency_p50: median of their latencies, in seconds; None without answers.
+        latency_p50: median latency in seconds; None without answers.
         mean_iou: over the answers; None without true labels or answers.
-        engine_time: median of the engine's own time, in seconds; None where the node did not tell it, as the alpha
-            was in use for too short a time.
+        engine_time: median of the engine's own time, in seconds; None if the alpha was in use too briefly for the node
+            to report it.
     """
 
     alpha: int
@@ -31,7 +31,7 @@ class AlphaReport:
     engine_time: Optional[float]
 
     def as_dict(self) -> Dict[str, Any]:
-        """The numbers, ready for JSON; times in seconds."""
+        """Return the numbers for JSON; times in seconds."""
         return {
             "alpha": self.alpha,
             "frames_sent": self.sent,
@@ -45,14 +45,14 @@ class AlphaReport:
 
 @dataclass(frozen=True)
 class SwitchReport:
-    """From the moment an alpha was asked for to the node's word that it is in use; either engine may have answered.
+    """A switch: from the request for an alpha until the node reports it in use. Either engine may have answered.
 
     Attributes:
-        alpha: that was asked for.
-        asked: when, in seconds since the first frame was sent.
-        duration: in seconds; until the failure where there is one.
-        sent, answered: numbers of frames, those included that had no answer yet when the alpha was asked for.
-        failure: why the alpha did not come into use; "" where it did.
+        alpha: the requested one.
+        asked: time of the request, in seconds since the first frame was sent.
+        duration: in seconds; until the failure if there is one.
+        sent, answered: numbers of frames, including those without an answer at the time of the request.
+        failure: why the alpha did not come into use; "" if it did.
     """
 
     alpha: int
@@ -63,7 +63,7 @@ class SwitchReport:
     failure: str
 
     def as_dict(self) -> Dict[str, Any]:
-        """The numbers, ready for JSON; times in seconds."""
+        """Return the numbers for JSON; times in seconds."""
         return {
             "alpha": self.alpha,
             "asked": self.asked,
@@ -75,11 +75,11 @@ class SwitchReport:
         }
 
 
-class Part:
-    """Account of the frames that belong together.
+class FrameCounts:
+    """Counts of the frames of one alpha or one switch.
 
     Args:
-        matrix: for the answers; None where the frames have no true labels.
+        matrix: confusion matrix of the answers; None if the frames have no true labels.
     """
 
     def __init__(self, matrix: Optional[ConfusionMatrix]) -> None:
@@ -88,83 +88,83 @@ class Part:
         self.latencies: List[float] = []
 
     def latency_p50(self) -> Optional[float]:
-        """Median, in seconds; None without answers."""
+        """Return the median latency in seconds; None without answers."""
         return float(np.median(self.latencies)) if self.latencies else None
 
     def mean_iou(self) -> Optional[float]:
-        """Over the answers; None without true labels or answers."""
+        """Return the mean IoU of the answers; None without true labels or answers."""
         mean = float("nan") if self.matrix is None else self.matrix.mean_iou()
         return None if np.isnan(mean) else mean
 
 
 class _Switch:
-    """A switch that has begun; times are monotonic, in seconds."""
+    """A switch that has started; times are monotonic, in seconds."""
 
-    def __init__(self, alpha: int, asked: float, part: Part) -> None:
+    def __init__(self, alpha: int, asked: float, counts: FrameCounts) -> None:
         self.alpha = alpha
         self.asked = asked
-        self.part = part
+        self.counts = counts
         self.ended = asked
         self.failure = ""
 
 
-class AlphaParts:
-    """The part of the drive that a frame belongs to, by what the node was asked for and what it said.
+class CountsByAlpha:
+    """Assigns frames to alphas and switches, from the requests to the node and its status.
 
     Args:
-        alpha: in use when the drive begins.
-        new_matrix: makes an empty confusion matrix; None where the frames have no true labels.
+        alpha: in use when the drive starts.
+        new_matrix: returns an empty confusion matrix, or None if the frames have no true labels.
     """
 
     def __init__(self, alpha: int, new_matrix: Callable[[], Optional[ConfusionMatrix]]) -> None:
         self._new_matrix = new_matrix
         self._alpha = alpha
-        self._by_alpha = {alpha: Part(new_matrix())}
+        self._by_alpha = {alpha: FrameCounts(new_matrix())}
         self._engine_times: Dict[int, float] = {}
         self._switches: List[_Switch] = []
         self.current = self._by_alpha[alpha]
-        """What is sent now belongs to this."""
+        """Counts that frames sent now belong to."""
 
     def begin_switch(self, alpha: int, now: float) -> None:
-        """The node is about to be asked for another alpha."""
-        self.current = Part(self._new_matrix())
+        """Start a switch; call before the node is asked for the alpha."""
+        self.current = FrameCounts(self._new_matrix())
         self._switches.append(_Switch(alpha, now, self.current))
 
     def end_switch(self, now: float, failure: str) -> None:
-        """The alpha that was asked for is in use; or, where there is a failure, the one before still is."""
+        """End the switch: the requested alpha is in use, or the previous one still is if there is a failure."""
         switch = self._switches[-1]
         switch.ended, switch.failure = now, failure
         if not failure:
             self._alpha = switch.alpha
-        self.current = self._by_alpha.setdefault(self._alpha, Part(self._new_matrix()))
+        self.current = self._by_alpha.setdefault(self._alpha, FrameCounts(self._new_matrix()))
 
-    def note_engine_time(self, alpha: int, seconds: float) -> None:
-        """The median of the engine's own time with this alpha."""
+    def record_engine_time(self, alpha: int, seconds: float) -> None:
+        """Record the median of the engine's own time, in seconds, with this alpha."""
         self._engine_times[alpha] = seconds
 
     def alphas(self) -> List[AlphaReport]:
-        """Account of each alpha that came into use, in that order."""
+        """Return the report of each alpha that came into use, in that order."""
         return [
             AlphaReport(
                 alpha=alpha,
-                sent=part.sent,
-                answered=len(part.latencies),
-                latency_p50=part.latency_p50(),
-                mean_iou=part.mean_iou(),
+                sent=counts.sent,
+                answered=len(counts.latencies),
+                latency_p50=counts.latency_p50(),
+                mean_iou=counts.mean_iou(),
                 engine_time=self._engine_times.get(alpha),
             )
-            for alpha, part in self._by_alpha.items()
+            for alpha, counts in self._by_alpha.items()
         ]
 
     def switches(self, start: float) -> List[SwitchReport]:
-        """Account of each switch, in order; ``start`` is the monotonic time of the first frame, in seconds."""
+        """Return the report of each switch, in order. ``start`` is the monotonic time of the first frame in seconds."""
         return [
             SwitchReport(
                 alpha=switch.alpha,
                 asked=switch.asked - start,
                 duration=switch.ended - switch.asked,
-                sent=switch.part.sent,
-                answered=len(switch.part.latencies),
+                sent=switch.counts.sent,
+                answered=len(switch.counts.latencies),
                 failure=switch.failure,
             )
             for switch in self._switches

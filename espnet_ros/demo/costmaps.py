@@ -1,4 +1,4 @@
-"""Keeps account of the costmaps of a drive: how many came, how right they are, and how they look."""
+"""Record the costmaps of a drive: how many were published, how accurate they are, and what they look like."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from espnet_ros.synthetic import StreetWorld
 from espnet_ros.synthetic.ground_truth import cell_centres
 
 NEAREST_M, FURTHEST_M = 2.0, 12.0
-"""Distances from the base, on the ground ahead of it, between which costmaps are compared with the truth."""
+"""Range of ground distances ahead of the base in which costmaps are compared with the ground truth."""
 IOU_DEFINITION = (
     f"over all costmaps, {NEAREST_M:g} to {FURTHEST_M:g} m ahead of the robot, in the cells that the node has seen; "
-    "a cell belongs to its likeliest layer above 50 %, standing things first"
+    "a cell counts for its most likely layer above 50 %, with standing layers before ground"
 )
-"""What the IoU of a layer means, in one line."""
+"""Definition of the IoU of a layer, in one line."""
 
 _COVERAGE_M = 26.0
 _VIEW_HEIGHT = 480
 
 
 class CostmapView(NamedTuple):
-    """A costmap beside the truth, around the robot: (h, w, 3) uint8 RGB each."""
+    """A costmap and the ground truth around the robot, each (h, w, 3) uint8 RGB."""
 
     costmap: np.ndarray
     truth: np.ndarray
@@ -44,14 +44,14 @@ class CostmapView(NamedTuple):
 
 @dataclass(frozen=True)
 class CostmapReport:
-    """What came out of a drive's costmaps.
+    """Results of the costmaps of a drive.
 
     Attributes:
-        sent, answered: numbers of images, and of those that a costmap came for.
-        layer_iou: by name of each flat layer, see ``IOU_DEFINITION``; None where it occurs nowhere.
-        map_iou: the same over the cells of the route's map that the node has seen.
-        views: by the name of the frame.
-        route, true_route: the route's map, RGB, and the truth; None without costmaps.
+        sent, answered: numbers of images, and of images with a costmap.
+        layer_iou: by name of each flat layer, see ``IOU_DEFINITION``; None for a layer that occurs nowhere.
+        map_iou: the same, over the cells of the route's map that the node has seen.
+        views: by name of the frame.
+        route, true_route: map of the route and its ground truth, RGB; None without costmaps.
         legend: name and RGB colour of the layers.
     """
 
@@ -65,7 +65,7 @@ class CostmapReport:
     legend: List[Tuple[str, Tuple[int, int, int]]]
 
     def as_dict(self) -> Dict[str, Any]:
-        """The numbers, ready for JSON."""
+        """Return the numbers for JSON."""
         return {
             "answered": self.answered,
             "sent": self.sent,
@@ -76,11 +76,11 @@ class CostmapReport:
 
 
 class CostmapRecorder:
-    """Takes note of frames as they are sent and of their costmaps. Sending and answering may be in two threads.
+    """Records frames when they are sent, and their costmaps. The two may come from different threads.
 
     Args:
-        track: where the camera is in each frame.
-        world: that it drives through.
+        track: poses of the camera.
+        world: the street that it drives through.
         table: class table of the node.
     """
 
@@ -97,7 +97,7 @@ class CostmapRecorder:
 
     @property
     def parameters(self) -> Dict[str, Any]:
-        """Parameters that the node needs for costmaps of this track, and to see as far as they are compared."""
+        """Parameters that the node needs for costmaps of this track, large enough for the comparison."""
         return {
             "pose_source": "odom",
             **self.track.mount_parameters(),
@@ -107,7 +107,7 @@ class CostmapRecorder:
 
     @property
     def answered(self) -> int:
-        """Frames with a costmap so far."""
+        """Number of frames with a costmap so far."""
         return len(self._grids)
 
     @property
@@ -115,17 +115,17 @@ class CostmapRecorder:
         """Names of the node's layers, in order."""
         return [layer.name for layer in self._layers]
 
-    def note_sent(self, name: str, stamp_ns: int) -> None:
-        """The next frame of the track goes out under a name, with a stamp that its costmap will have."""
+    def record_sent(self, name: str, stamp_ns: int) -> None:
+        """Record that the next frame of the track is sent; its costmap will have the same stamp."""
         with self._lock:
             self._index_of[stamp_ns] = len(self._names)
             self._names.append(name)
 
-    def note_layers(self, stamp_ns: int, percent: np.ndarray, origin: Tuple[float, float], resolution: float) -> None:
-        """A costmap came in; one to a frame that was never sent, as when the node clears it, is not counted.
+    def record_layers(self, stamp_ns: int, percent: np.ndarray, origin: Tuple[float, float], resolution: float) -> None:
+        """Record a costmap. Costmaps of frames that were never sent are ignored, such as those of a cleared costmap.
 
         Args:
-            stamp_ns: of the image.
+            stamp_ns: stamp of the image, in nanoseconds.
             percent: (layers, rows, columns) int8 probability 0..100, -1 unknown.
             origin: (x, y) of the corner of cell (0, 0), in metres in the odometry frame.
             resolution: side of a cell, in metres.
@@ -136,7 +136,7 @@ class CostmapRecorder:
             self._grids[index] = ClassGrid(likeliest_layers(percent, self._is_standing), origin, resolution)
 
     def report(self, sample_names: Sequence[str]) -> CostmapReport:
-        """Account of everything so far, with views of the frames of these names."""
+        """Return the results so far, with views of the frames of these names."""
         grids = {index: self._grids[index] for index in sorted(self._grids)}
         counts = _LayerCounts(self.flat_layers())
         for index, grid in grids.items():
@@ -153,7 +153,7 @@ class CostmapRecorder:
         return CostmapReport(len(self._names), len(grids), counts.iou(), map_iou, views, route, true_route, legend)
 
     def flat_layers(self) -> Dict[int, str]:
-        """Index and name of the layers of ground."""
+        """Return index and name of the ground layers."""
         return {index: layer.name for index, layer in enumerate(self._layers) if layer.kind == FLAT}
 
     def _true_cells(self, grid: ClassGrid) -> np.ndarray:
@@ -182,7 +182,7 @@ class CostmapRecorder:
 
 
 class _LayerCounts:
-    """Cells in which truth and costmap agree, by layer."""
+    """Intersection and union of costmap and ground truth, in cells, by layer."""
 
     def __init__(self, layers: Dict[int, str]) -> None:
         self._layers = layers
@@ -190,14 +190,14 @@ class _LayerCounts:
         self._either = dict.fromkeys(layers, 0)
 
     def add(self, cells: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> None:
-        """Count one grid: cells and truth as in ``ClassGrid``, and a bool of which of them count."""
+        """Add a grid: cells and ground truth as in ``ClassGrid``, and a bool mask of the cells to count."""
         for index in self._layers:
             found, true = (cells == index) & counted, (truth == index) & counted
             self._both[index] += int((found & true).sum())
             self._either[index] += int((found | true).sum())
 
     def iou(self) -> Dict[str, Optional[float]]:
-        """Intersection over union by name; None where the layer occurs nowhere."""
+        """Return intersection over union by name; None for a layer that occurs nowhere."""
         return {
             name: self._both[index] / self._either[index] if self._either[index] else None
             for index, name in self._layers.items()
@@ -205,7 +205,7 @@ class _LayerCounts:
 
 
 def _is_compared(grid: ClassGrid, odom_from_base: np.ndarray) -> np.ndarray:
-    """(rows, columns) bool: seen, ahead of the robot, and within the distances that are compared."""
+    """(rows, columns) bool: cells that were seen, lie ahead of the robot, and are in the range of the comparison."""
     x, y = cell_centres(grid.origin, grid.resolution, *grid.cells.shape)
     east, north = x[None, :] - odom_from_base[0, 3], y[:, None] - odom_from_base[1, 3]
     ahead = east * odom_from_base[0, 0] + north * odom_from_base[1, 0] > 0
@@ -215,7 +215,7 @@ def _is_compared(grid: ClassGrid, odom_from_base: np.ndarray) -> np.ndarray:
 
 
 def _grid_around(pose: np.ndarray, resolution: float = 0.1) -> ClassGrid:
-    """An empty grid that covers a view around the robot."""
+    """Return an empty grid that covers a view around the robot."""
     cells = round(2 * _COVERAGE_M / resolution)
     first = np.floor(pose[:2, 3] / resolution).astype(int) - cells // 2
     origin = (float(first[0]) * resolution, float(first[1]) * resolution)

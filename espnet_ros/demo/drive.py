@@ -1,4 +1,4 @@
-"""Keeps account of a drive: which frames were sent, which were answered, how late and how well."""
+"""Record a drive: the frames that were sent and answered, their latency and their accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from espnet_ros.classes import ClassTable
-from espnet_ros.demo.by_alpha import AlphaParts, AlphaReport, Part, SwitchReport
+from espnet_ros.demo.by_alpha import AlphaReport, CountsByAlpha, FrameCounts, SwitchReport
 from espnet_ros.evaluation.frames import Frame, check_label_ids
 from espnet_ros.evaluation.metrics import ConfusionMatrix
 from espnet_ros.evaluation.report import class_iou_by_name, confusion_matrix_for
@@ -23,7 +23,7 @@ _RECENT = 15
 
 
 class Answer(NamedTuple):
-    """One answered frame; both in seconds, ``sent`` since the first frame was sent."""
+    """Times of an answered frame in seconds; ``sent`` counts from the first frame."""
 
     sent: float
     latency: float
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """One answered frame that the page shows. All images are (h, w, 3) uint8 RGB of one size."""
+    """An answered frame for the page. All images are (h, w, 3) uint8 RGB of one size; the latency is in seconds."""
 
     name: str
     latency: float
@@ -43,17 +43,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class DriveReport:
-    """What came out of a drive.
+    """Results of a drive.
 
     Attributes:
         sent, answered: numbers of frames.
-        frame_rate: answers per second between the first and the last one, 0 with fewer than two.
-        answers: of the answered frames, in the order of the answers.
-        class_iou: by class name; empty where the source has no labels.
-        mean_iou: None where the source has no labels.
-        samples: up to 24 answered frames, evenly spread.
-        alphas: account of each alpha that was in use, in that order.
-        switches: from one alpha to the next, in order.
+        frame_rate: answers per second between the first and the last one; 0 with fewer than two.
+        answers: in the order in which they came.
+        class_iou: by class name; empty if the source has no labels.
+        mean_iou: None if the source has no labels.
+        samples: up to 24 answered frames, evenly spread over the drive.
+        alphas: results of each alpha that was in use, in that order.
+        switches: between alphas, in order.
     """
 
     sent: int
@@ -68,16 +68,16 @@ class DriveReport:
 
     @property
     def dropped(self) -> int:
-        """Frames without an answer."""
+        """Number of frames without an answer."""
         return self.sent - self.answered
 
     def latency(self, percent: float) -> Optional[float]:
-        """That percentile of the latencies, in seconds; None without answers."""
+        """Return a percentile of the latencies in seconds; None without answers."""
         values = [answer.latency for answer in self.answers]
         return float(np.percentile(values, percent)) if values else None
 
     def as_dict(self) -> Dict[str, Any]:
-        """The numbers, ready for JSON; times in seconds, rates in Hz."""
+        """Return the numbers for JSON; times in seconds, rates in Hz."""
         return {
             "frames_sent": self.sent,
             "frames_answered": self.answered,
@@ -93,27 +93,27 @@ class DriveReport:
 
 
 class _Waiting(NamedTuple):
-    """A frame without an answer so far, when it was sent (monotonic, in seconds), and whose account it is in."""
+    """A frame without an answer so far, its sending time (monotonic, in seconds), and the counts it belongs to."""
 
     frame: Frame
     sent: float
-    part: Part
+    counts: FrameCounts
 
 
 class DriveRecorder:
-    """Takes note of frames as they are sent and answered. Sending and answering may be in two threads.
+    """Records frames when they are sent and answered. The two may come from different threads.
 
     Args:
         table: class table of the labels.
         has_labels: whether the frames have true labels.
-        alpha: in use when the drive begins.
+        alpha: in use when the drive starts.
     """
 
     def __init__(self, table: ClassTable, has_labels: bool, alpha: int) -> None:
         self._table = table
         self._has_labels = has_labels
         self._matrix = self._new_matrix()
-        self._parts = AlphaParts(alpha, self._new_matrix)
+        self._by_alpha = CountsByAlpha(alpha, self._new_matrix)
         self._lock = threading.Lock()
         self._waiting: Dict[int, _Waiting] = {}
         self._sent = 0
@@ -124,20 +124,20 @@ class DriveRecorder:
 
     @property
     def sent(self) -> int:
-        """Frames sent so far."""
+        """Number of frames sent so far."""
         return self._sent
 
     @property
     def answered(self) -> int:
-        """Frames answered so far."""
+        """Number of frames answered so far."""
         return len(self._answers)
 
-    def note_sent(self, frame: Frame, stamp_ns: int, now: float) -> None:
-        """A frame goes out.
+    def record_sent(self, frame: Frame, stamp_ns: int, now: float) -> None:
+        """Record that a frame is sent.
 
         Args:
             frame: the frame.
-            stamp_ns: stamp that it goes out with, and that its answer will have.
+            stamp_ns: stamp of its message, which its answer repeats.
             now: monotonic time, in seconds.
 
         Raises:
@@ -149,71 +149,71 @@ class DriveRecorder:
             if not self._sent:
                 self._first_sent = now
             self._sent += 1
-            part = self._parts.current
-            part.sent += 1
-            self._waiting[stamp_ns] = _Waiting(frame, now, part)
+            counts = self._by_alpha.current
+            counts.sent += 1
+            self._waiting[stamp_ns] = _Waiting(frame, now, counts)
 
-    def note_answer(self, stamp_ns: int, labels: np.ndarray, now: float) -> None:
-        """An answer came in; one to a frame that was never sent, or was answered already, is not counted."""
+    def record_answer(self, stamp_ns: int, labels: np.ndarray, now: float) -> None:
+        """Record an answer. Answers to frames that were never sent, or were answered already, are ignored."""
         with self._lock:
             waiting = self._waiting.pop(stamp_ns, None)
             if waiting is None:
                 return
-            # Answers come in the order of the frames: what is older than this one was dropped.
+            # Answers come in the order of the frames: older frames without an answer were dropped.
             self._waiting = {stamp: entry for stamp, entry in self._waiting.items() if stamp > stamp_ns}
             answer = Answer(waiting.sent - self._first_sent, now - waiting.sent)
             self._answers.append(answer)
-            waiting.part.latencies.append(answer.latency)
+            waiting.counts.latencies.append(answer.latency)
             index = len(self._answers) - 1
         truth = waiting.frame.labels
-        for matrix in (self._matrix, waiting.part.matrix):
+        for matrix in (self._matrix, waiting.counts.matrix):
             if matrix is not None and truth is not None:
                 matrix.add(labels, truth)
         if index % self._sample_every == 0:
             self._keep_sample(waiting.frame, labels, answer.latency)
 
     def begin_switch(self, alpha: int, now: float) -> None:
-        """The node is about to be asked for another alpha; until ``end_switch`` either engine may answer.
+        """Start a switch; call before the node is asked. Until ``end_switch``, either engine may answer.
 
         Args:
-            alpha: that it will be asked for.
+            alpha: the requested one.
             now: monotonic time, in seconds.
         """
         with self._lock:
-            self._parts.begin_switch(alpha, now)
-            part = self._parts.current
-            # The engine to come may answer these as well.
+            self._by_alpha.begin_switch(alpha, now)
+            counts = self._by_alpha.current
+            # The new engine may answer these as well.
             for stamp, waiting in self._waiting.items():
-                waiting.part.sent -= 1
-                part.sent += 1
-                self._waiting[stamp] = waiting._replace(part=part)
+                waiting.counts.sent -= 1
+                counts.sent += 1
+                self._waiting[stamp] = waiting._replace(counts=counts)
 
     def end_switch(self, now: float, failure: str = "") -> None:
-        """The alpha that was asked for is in use, and answers what is sent from now on.
+        """End the switch: the requested alpha answers all frames sent from now on.
 
         Args:
             now: monotonic time, in seconds.
-            failure: why the one before stays in use instead; "" where it does not.
+            failure: why the previous alpha stays in use instead; "" if it does not.
         """
         with self._lock:
-            self._parts.end_switch(now, failure)
+            self._by_alpha.end_switch(now, failure)
 
-    def note_engine_time(self, alpha: int, seconds: float) -> None:
-        """The node told the median of its engine's own time, over answers of this alpha alone."""
+    def record_engine_time(self, alpha: int, seconds: float) -> None:
+        """Record the median of the engine's own time in seconds, over answers of this alpha alone."""
         with self._lock:
-            self._parts.note_engine_time(alpha, seconds)
+            self._by_alpha.record_engine_time(alpha, seconds)
 
     def recent_latency(self) -> Optional[float]:
-        """Median of the last answers' latencies, in seconds; None without answers."""
+        """Return the median latency of the last answers in seconds; None without answers."""
         recent = [answer.latency for answer in self._answers[-_RECENT:]]
         return float(np.median(recent)) if recent else None
 
     def recent_rate(self) -> float:
-        """Rate of the last answers, in Hz; 0 with fewer than two."""
+        """Return the rate of the last answers in Hz; 0 with fewer than two."""
         return _rate(self._answers[-_RECENT:])
 
     def report(self) -> DriveReport:
-        """Account of everything so far."""
+        """Return the results so far."""
         matrix = self._matrix
         mean = matrix.mean_iou() if matrix is not None else float("nan")
         return DriveReport(
@@ -224,15 +224,15 @@ class DriveRecorder:
             class_iou=class_iou_by_name(matrix, self._table) if matrix is not None else {},
             mean_iou=None if np.isnan(mean) else mean,
             samples=list(self._samples),
-            alphas=self._parts.alphas(),
-            switches=self._parts.switches(self._first_sent),
+            alphas=self._by_alpha.alphas(),
+            switches=self._by_alpha.switches(self._first_sent),
         )
 
     def _new_matrix(self) -> Optional[ConfusionMatrix]:
         return confusion_matrix_for(self._table) if self._has_labels else None
 
     def _keep_sample(self, frame: Frame, labels: np.ndarray, latency: float) -> None:
-        """Keep every n-th answer; when there are too many, drop every second one and double n."""
+        """Keep every n-th answer; if there are too many, drop every second one and double n."""
         if len(self._samples) == _SAMPLES_AT_MOST:
             self._samples = self._samples[::2]
             self._sample_every *= 2

@@ -1,4 +1,4 @@
-"""One frame of a drive as one picture: what the camera saw, what the node made of it, and the costmap."""
+"""Write one frame of a drive as a picture: camera image, overlay and costmap side by side."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _JPEG_QUALITY = 85
 
 
 def write_picture(report: DriveReport, costmaps: Optional[CostmapReport], path: Path, share: float = 0.5) -> Path:
-    """Write one sample of a drive: camera, overlay and, where there is one, the costmap side by side.
+    """Write one sample of a drive: camera image, overlay and, if there is one, costmap side by side.
 
     Args:
-        report: the drive, with at least one sample.
-        costmaps: of the drive; None where there are none.
+        report: of the drive, with at least one sample.
+        costmaps: of the drive; None if there are none.
         path: a .jpg or .png file.
-        share: of the drive that lies before the sample, 0..1.
+        share: position of the sample in the drive, 0..1.
 
     Returns:
         The path.
@@ -37,16 +37,16 @@ def write_picture(report: DriveReport, costmaps: Optional[CostmapReport], path: 
         parts.append(costmaps.views[sample.name].costmap)
     row = cv2.cvtColor(_side_by_side(parts), cv2.COLOR_RGB2BGR)
     try:
-        # OpenCV raises its own error for a suffix that it does not know.
+        # OpenCV raises its own error for an unknown suffix.
         _, encoded = cv2.imencode(path.suffix, row, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         path.write_bytes(encoded.tobytes())
     except (OSError, cv2.error) as error:
-        raise DatasetError(f"picture {path}: must be a .jpg or .png file that can be written: {error}") from error
+        raise DatasetError(f"picture {path}: must be a writable .jpg or .png file: {error}") from error
     return path
 
 
 def _side_by_side(parts: List[np.ndarray]) -> np.ndarray:
-    """Pictures (h, w, 3) of one shape, resized to fill a row of 1200 pixels, with white between them."""
+    """Resize (h, w, 3) pictures of one shape to a row 1200 pixels wide, with white gaps."""
     width = (_WIDTH - _GAP * (len(parts) - 1)) // len(parts)
     height = round(width * parts[0].shape[0] / parts[0].shape[1])
     row: List[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""What ran in a drive, by the node's own word."""
+"""Describe the configuration of a drive, as the node reports it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from espnet_ros.reporting.machine import describe_machine
 
 
 def describe_run(status: Any, engines: Sequence[Any], threads: int, sent: str) -> Dict[str, str]:
-    """Name to value, in the order of the page.
+    """Return name and value of each row of the page's table "What ran", in order.
 
     Args:
-        status: the node's last espnet_ros/EngineStatus.
-        engines: for each engine that was in use, an EngineStatus that tells of it, in order.
-        threads: CPU threads that the node was given; 0: all cores.
-        sent: what was sent to it, in words.
+        status: the last espnet_ros/EngineStatus of the node.
+        engines: an EngineStatus of each engine that was in use, in order.
+        threads: CPU threads of the node; 0 for all cores.
+        sent: description of what was sent to the node.
     """
-    facts = {
+    description = {
         "weights": _each(engine.weights for engine in engines),
         "weights' SHA-256": _each(engine.weights_sha256 for engine in engines),
         "network": f"{status.network}, alpha {_each(str(engine.alpha) for engine in engines)}",
@@ -34,10 +34,10 @@ def describe_run(status: Any, engines: Sequence[Any], threads: int, sent: str) -
         "machine": describe_machine(),
     }
     if len(engines) > 1:
-        del facts["engine's own time"]  # The node takes the median over answers of several engines.
-    return facts
+        del description["engine's own time"]  # the median covers the answers of several engines
+    return description
 
 
 def _each(texts: Iterable[str]) -> str:
-    """Those that differ, in order."""
+    """Join the different texts, in order."""
     return ", ".join(dict.fromkeys(texts))

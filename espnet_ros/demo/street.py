@@ -1,4 +1,4 @@
-"""The drive that the demo plays when it is given none: through the synthetic street, drawn ahead of time."""
+"""The default drive of the demo: through the synthetic street, rendered before it starts."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _CITYSCAPES_NAMES = {
 
 @dataclass(frozen=True)
 class Track:
-    """A camera on its way.
+    """A camera and its path.
 
     Attributes:
-        camera: its intrinsics.
-        mount: how it sits on the base.
+        camera: intrinsics.
+        mount: pose of the camera on the base.
         poses: (4, 4) pose of the base in the odometry frame at each frame.
     """
 
@@ -41,7 +41,7 @@ class Track:
     poses: Sequence[np.ndarray]
 
     def before(self, index: int, share: float) -> np.ndarray:
-        """(4, 4) pose of the base on its way to a frame: ``share`` 0 is at the frame before it, 1 at the frame."""
+        """Return the (4, 4) pose of the base before a frame: ``share`` 0 is at the previous frame, 1 at the frame."""
         start, end = self.poses[max(0, index - 1)], self.poses[index]
         turn, _ = cv2.Rodrigues(start[:3, :3].T @ end[:3, :3])
         pose = np.eye(4)
@@ -50,7 +50,7 @@ class Track:
         return pose
 
     def mount_parameters(self) -> Dict[str, float]:
-        """The mount as parameters of the node."""
+        """Return the mount as parameters of the node."""
         mount = self.mount
         return {
             "camera_x": float(mount.x),
@@ -63,16 +63,16 @@ class Track:
 
 
 class StreetDrive:
-    """Frames of a drive through the street, drawn before it begins: drawing would take time from the node.
+    """Frames of a drive through the street, rendered before it starts, as rendering would slow the node down.
 
     Args:
         street: the drive.
-        table: class table of the node; the true labels are told in its ids, 255 where it has no such class.
-        show: wraps the frames while they are drawn, to show how far it is.
+        table: class table of the node; true labels have its ids, and 255 for classes that it lacks.
+        show: wraps the frames while they are rendered, to show progress.
 
     Attributes:
         name, has_labels: see ``FrameSource``.
-        track: where the camera was.
+        track: path of the camera.
         world: the street.
     """
 
@@ -102,7 +102,7 @@ class StreetDrive:
 
 
 class StreetTruth:
-    """The street's true costmaps.
+    """Ground truth of the street's costmaps.
 
     Args:
         world: the street.
@@ -113,7 +113,7 @@ class StreetTruth:
     def __init__(self, world: StreetWorld, layers: Sequence[Layer], table: ClassTable) -> None:
         self._world = world
         ids = ids_in_table(table)
-        # what stands on the ground is drawn over it
+        # standing layers overwrite the ground
         order = sorted(enumerate(layers), key=lambda entry: entry[1].kind != FLAT)
         self._members: List[Tuple[int, List[int]]] = [
             (index, [street_id for street_id in range(len(ids)) if ids[street_id] in layer.class_ids])
@@ -121,7 +121,7 @@ class StreetTruth:
         ]
 
     def cells(self, origin: Tuple[float, float], resolution: float, rows: int, columns: int) -> np.ndarray:
-        """(rows, columns) uint8 index of the true layer, ``UNSEEN`` where the node has none; see ``ClassGrid``."""
+        """Return (rows, columns) uint8 index of the true layer, ``UNSEEN`` if the node has none; see ``ClassGrid``."""
         grids = self._world.class_grids(origin, resolution, rows, columns)
         cells = np.full((rows, columns), UNSEEN, np.uint8)
         for index, street_ids in self._members:
@@ -130,9 +130,9 @@ class StreetTruth:
 
 
 def ids_in_table(table: ClassTable) -> np.ndarray:
-    """(256,) uint8: by class id of the street, the id of the same class in a table; 255 where it has none.
+    """Return a (256,) uint8 lookup from class ids of the street to those of a table; 255 for classes that it lacks.
 
-    The street has the classes of CamVid; those of Cityscapes with another name for the same are known too.
+    The street has the classes of CamVid. Cityscapes classes with another name for the same thing are matched, too.
     """
     ids = np.full(256, UNLABELLED, np.uint8)
     by_name = {row.name: row.id for row in table.classes}

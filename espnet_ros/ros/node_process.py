@@ -1,4 +1,4 @@
-"""Runs the node in a process of its own, and ends it cleanly whatever happens."""
+"""Run the node in its own process, and always stop it cleanly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NodeProcess:
     """A running node.
 
     Attributes:
-        log: file with everything the node says.
+        log: file with the output of the node.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -33,24 +33,24 @@ class NodeProcess:
         self.log = log
 
     def require_running(self) -> None:
-        """Check that the node lives.
+        """Check that the node is still running.
 
         Raises:
-            NodeError: it has ended; the message has the last line that it said.
+            NodeError: it has exited; the message has the last line of its log.
         """
         code = self._process.poll()
         if code is not None:
-            raise NodeError(f"the node ended by itself with exit code {code}: {self.last_line()} (see {self.log})")
+            raise NodeError(f"the node exited unexpectedly with code {code}: {self.last_line()} (see {self.log})")
 
     def last_line(self) -> str:
-        """Last line of the log."""
+        """Return the last line of the log that is not blank."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
 
     def stop(self) -> int:
-        """Ask the node to end, and wait; kill it only when it does not end in time. Returns its exit code."""
+        """Terminate the node and return its exit code. It is killed if it does not exit in time."""
         if self._process.poll() is None:
-            # SIGTERM: SIGINT is ignored by whatever was started in the background of a script.
+            # SIGTERM, because processes that a script starts in the background ignore SIGINT.
             self._process.send_signal(signal.SIGTERM)
         try:
             return self._process.wait(_STOP_TIMEOUT_S)
@@ -61,11 +61,11 @@ class NodeProcess:
 
 @contextmanager
 def run_node(config: NodeConfig, domain_id: int, log: Path) -> Iterator[NodeProcess]:
-    """Start the node, give it to the caller, and end it afterwards, also after an error or Ctrl-C.
+    """Run the node during a ``with`` block. It is stopped at the end, also after an error or Ctrl-C.
 
     Args:
-        config: its parameters.
-        domain_id: ROS domain that it lives in.
+        config: parameters of the node.
+        domain_id: ROS domain of the node.
         log: file for its output; overwritten.
     """
     with tempfile.TemporaryDirectory(prefix="espnet_") as folder, log.open("wb") as output:
@@ -79,7 +79,7 @@ def run_node(config: NodeConfig, domain_id: int, log: Path) -> Iterator[NodeProc
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
-            # A Ctrl-C in the terminal is ours; the node is told when its last frame is done with.
+            # Ctrl-C in the terminal must not reach the node: it is stopped after its last frame.
             start_new_session=True,
         )
         node = NodeProcess(process, log)
@@ -90,7 +90,7 @@ def run_node(config: NodeConfig, domain_id: int, log: Path) -> Iterator[NodeProc
 
 
 def use_large_image_profile() -> None:
-    """Let Fast DDS carry whole images, in this process and those it starts, unless a profile is set already."""
+    """Configure Fast DDS for large images, in this process and its children, unless a profile is already set."""
     profile = str(share_folder() / "config" / "fastdds_large_images.xml")
     for variable in _PROFILE_VARIABLES:
         os.environ.setdefault(variable, profile)

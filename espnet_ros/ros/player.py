@@ -1,4 +1,4 @@
-"""Plays frames into a running node over DDS, and listens to its answers."""
+"""Publish frames to a running node over DDS, and receive its answers."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _SERVICE_TIMEOUT_S = 30.0
 
 
 class Player:
-    """A camera for the node in the same ROS domain.
+    """Acts as the camera of the node in the same ROS domain.
 
     Args:
         node: an rclpy node to publish and subscribe with.
-        costmaps: has the camera's track, which is published too, and takes note of costmaps; None for images alone.
+        costmaps: records costmaps; its track is published as odometry and calibration. None for images alone.
     """
 
     def __init__(self, node: Any, costmaps: Optional[CostmapRecorder] = None) -> None:
@@ -67,29 +67,29 @@ class Player:
         self._set_parameters = node.create_client(SetParameters, "/espnet/set_parameters")
         self._probe_answered = threading.Event()
         self.status: Any = None
-        """The newest espnet_ros/EngineStatus; None before the first."""
+        """The newest espnet_ros/EngineStatus; None before the first one."""
         node.create_subscription(Image, "/espnet/label_image", self._on_labels, _ANSWERS_QOS)
         node.create_subscription(EngineStatus, "/espnet/engine_status", self._on_status, LATCHED_QOS)
 
     def wait_until_ready(self, process: NodeProcess, probe: np.ndarray, on_change: Callable[[str], None]) -> None:
-        """Wait until the node answers an image, and can be asked for another alpha.
+        """Wait until the node answers an image and offers its parameters.
 
         Args:
             process: the node.
-            probe: (H, W, 3) uint8 BGR, sent again and again until it is answered.
+            probe: (H, W, 3) uint8 BGR, published repeatedly until it is answered.
             on_change: gets a line when the engine's state changes.
 
         Raises:
-            NodeError: the node ended, its engine cannot be built, or it stays silent.
+            NodeError: the node exited, its engine cannot be built, or it does not answer in time.
         """
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        next_probe, said = 0.0, ""
+        next_probe, last_message = 0.0, ""
         while not self._probe_answered.wait(_POLL_S):
             process.require_running()
             status = self.status
-            if status is not None and status.message and status.message != said:
-                said = status.message
-                on_change(said)
+            if status is not None and status.message and status.message != last_message:
+                last_message = status.message
+                on_change(last_message)
             if status is not None and status.state == EngineStatus.FAILED:
                 raise NodeError(f"the node's engine cannot be built: {status.message}")
             now = time.monotonic()
@@ -99,23 +99,25 @@ class Player:
                 self._images.publish(self._image_message(probe))
                 next_probe = now + _PROBE_PERIOD_S
         if not self._set_parameters.wait_for_service(_SERVICE_TIMEOUT_S):
-            raise NodeError(f"the node offered no parameters within {_SERVICE_TIMEOUT_S:.0f} s (see {process.log})")
+            raise NodeError(
+                f"the node offered no parameter service within {_SERVICE_TIMEOUT_S:.0f} s (see {process.log})"
+            )
 
     def request_alpha(self, alpha: int, on_refusal: Callable[[str], None]) -> None:
-        """Ask the node for another alpha, as ``ros2 param set /espnet alpha`` does; returns at once.
+        """Request another alpha, as ``ros2 param set /espnet alpha`` does, and return immediately.
 
         Args:
             alpha: ESP blocks at the network's third level.
-            on_refusal: told the node's reason, in another thread, should it refuse.
+            on_refusal: called in another thread with the reason if the node refuses.
         """
 
-        def take_answer(answer: Any) -> None:
+        def on_response(answer: Any) -> None:
             (result,) = answer.result().results
             if not result.successful:
                 on_refusal(result.reason)
 
         request = Parameter("alpha", value=alpha).to_parameter_msg()
-        self._set_parameters.call_async(SetParameters.Request(parameters=[request])).add_done_callback(take_answer)
+        self._set_parameters.call_async(SetParameters.Request(parameters=[request])).add_done_callback(on_response)
 
     def play(
         self,
@@ -126,36 +128,36 @@ class Player:
         switcher: AlphaSwitcher,
         on_sent: Callable[[], None],
     ) -> None:
-        """Send frames at a fixed rate, also while the node changes its alpha.
+        """Publish frames at a fixed rate, also while the node switches its alpha.
 
         Args:
-            frames: what to send; a frame that is read late is sent late, and none is left out.
-            rate: Hz.
-            recorder: takes note of frames and answers.
+            frames: to publish; a frame that is read late is published late, and none is skipped.
+            rate: in Hz.
+            recorder: records frames and answers.
             process: the node.
-            switcher: asks for the alphas; is told of each status of the node's engine, beginning with the newest.
+            switcher: requests the alphas; gets each status of the node, starting with the newest.
             on_sent: called after each frame.
 
         Raises:
-            NodeError: the node ended.
+            NodeError: the node exited.
             DatasetError: a frame cannot be read.
         """
-        switcher.note_status(self.status)
+        switcher.on_status(self.status)
         self._recorder, self._switcher = recorder, switcher
         due = time.monotonic()
         for index, frame in enumerate(frames):
-            self._wait_on_the_way(index, due, 1.0 / rate)
+            self._wait_until_due(index, due, 1.0 / rate)
             due = max(due, time.monotonic() - 1.0 / rate) + 1.0 / rate
             process.require_running()
             switcher.before_frame(index)
             message = self._image_message(frame.image)
-            self._send_place(index, frame.name, message.header)
-            recorder.note_sent(frame, _stamp_ns(message), time.monotonic())
+            self._publish_pose_and_camera(index, frame.name, message.header)
+            recorder.record_sent(frame, _stamp_ns(message), time.monotonic())
             self._images.publish(message)
             on_sent()
 
     def wait_for_last_answers(self, recorder: DriveRecorder) -> None:
-        """Wait until every frame is answered, or answers have stopped coming; then for the node's next status."""
+        """Wait until every frame is answered or no more answers come, then for the next status of the node."""
         quiet_s = max(_QUIET_S, 5 * (recorder.recent_latency() or 0.0))
         answered = -1
         while answered != recorder.answered:
@@ -164,24 +166,24 @@ class Player:
         before = self.status
         self._wait_for(lambda: self.status is not before, _STATUS_TIMEOUT_S)
 
-    def _wait_on_the_way(self, index: int, due: float, period: float) -> None:
-        """Wait until a frame is due; publish odometry on the way to it."""
+    def _wait_until_due(self, index: int, due: float, period: float) -> None:
+        """Wait until a frame is due; publish odometry meanwhile."""
         if self._costmaps is not None and index:
             for step in range(1, _ODOMETRY_PER_IMAGE):
                 share = step / _ODOMETRY_PER_IMAGE
                 left = due - (1 - share) * period - time.monotonic()
-                if left > 0:  # a player that is late does without
+                if left > 0:  # a late player skips it
                     time.sleep(left)
                     header = Header(stamp=self._clock.now().to_msg())
                     self._odometry.publish(odometry_to_msg(header.stamp, self._costmaps.track.before(index, share)))
         time.sleep(max(0.0, due - time.monotonic()))
 
-    def _send_place(self, index: int, name: str, header: Header) -> None:
-        """Publish where the camera is and what it is, before its image."""
+    def _publish_pose_and_camera(self, index: int, name: str, header: Header) -> None:
+        """Publish the pose and the calibration of the camera, before its image."""
         if self._costmaps is None:
             return
         track = self._costmaps.track
-        self._costmaps.note_sent(name, _nanoseconds(header))
+        self._costmaps.record_sent(name, _nanoseconds(header))
         self._odometry.publish(odometry_to_msg(header.stamp, track.poses[index]))
         self._cameras.publish(camera_to_msg(header, track.camera))
 
@@ -193,7 +195,7 @@ class Player:
         now = time.monotonic()
         self._probe_answered.set()
         if self._recorder is not None:
-            self._recorder.note_answer(_stamp_ns(message), decode_ids(message), now)
+            self._recorder.record_answer(_stamp_ns(message), decode_ids(message), now)
 
     def _on_costmap(self, message: CostmapLayers) -> None:
         costmaps, names = self._costmaps, [layer.name for layer in message.layers]
@@ -201,7 +203,7 @@ class Player:
             return
         info = message.info
         percent = np.stack([np.frombuffer(layer.data, np.int8) for layer in message.layers])
-        costmaps.note_layers(
+        costmaps.record_layers(
             _stamp_ns(message),
             percent.reshape(-1, info.height, info.width),
             (info.origin.position.x, info.origin.position.y),
@@ -211,7 +213,7 @@ class Player:
     def _on_status(self, message: EngineStatus) -> None:
         self.status = message
         if self._switcher is not None:
-            self._switcher.note_status(message)
+            self._switcher.on_status(message)
 
     @staticmethod
     def _wait_for(is_done: Callable[[], bool], timeout: float) -> None:
@@ -230,9 +232,9 @@ def _nanoseconds(header: Header) -> int:
 
 @contextmanager
 def open_player(domain_id: int, costmaps: Optional[CostmapRecorder] = None) -> Iterator[Player]:
-    """A player in a ROS domain, with a thread that listens; both end with the block."""
+    """Open a player in a ROS domain, with a thread that receives; both end with the block."""
     context = rclpy.Context()
-    # Ctrl-C stays with Python, so that it unwinds through the blocks that stop the node.
+    # Python handles Ctrl-C, so that it unwinds through the blocks that stop the node.
     rclpy.init(context=context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("espnet_player", context=context)
     player = Player(node, costmaps)

@@ -21,11 +21,11 @@ def test_alphas_are_numbers_between_commas(text, expected):
 def test_what_is_no_alpha_is_refused(text):
     with pytest.raises(ParameterError) as caught:
         parse_alphas(text)
-    assert str(caught.value) == f"--alphas must be one or more of 3, 5, 8, with commas between them, is {text!r}"
+    assert str(caught.value) == f"--alphas must be one or more of 3, 5, 8, separated by commas, is {text!r}"
 
 
 def test_an_alpha_cannot_be_changed_to_itself():
-    with pytest.raises(ParameterError, match="--alphas must not have one alpha twice in a row, is '8,5,5'"):
+    with pytest.raises(ParameterError, match="--alphas must not repeat an alpha twice in a row, is '8,5,5'"):
         parse_alphas("8,5,5")
 
 
@@ -54,9 +54,14 @@ def test_named_alphas_are_taken_where_the_weights_have_them():
 @pytest.mark.parametrize(
     ("config", "num_frames", "error", "message"),
     [
-        (CITYSCAPES, 0, ParameterError, "needs --limit where its images are not counted"),
-        (CITYSCAPES, 1, ParameterError, "--alphas must name at most one for each image, 1, names 2"),
-        (SINGLE, 9, ParameterError, "--alphas must be 3, which the weights 'espnet_alpha3_cityscapes' have, has 5"),
+        (CITYSCAPES, 0, ParameterError, "needs --limit if the number of images is unknown"),
+        (CITYSCAPES, 1, ParameterError, "--alphas must name at most as many alphas as there are images, 1, names 2"),
+        (
+            SINGLE,
+            9,
+            ParameterError,
+            "--alphas must be 3, the only alpha of the weights 'espnet_alpha3_cityscapes', has 5",
+        ),
         (CAMVID, 9, WeightsError, "weights 'camvid' have no espnet with alpha 5; they have: espnet alpha 8"),
     ],
 )
@@ -84,21 +89,24 @@ def test_engines_are_built_ahead_where_they_are_kept(monkeypatch, backend, num_b
     assert _Engine.closed == num_built
     assert (
         said
-        == [
-            f"making the engine for alpha {alpha} ready: espnet_alpha{alpha}_cityscapes at 512x1024" for alpha in (5, 3)
-        ][:num_built]
+        == [f"building the engine for alpha {alpha}: espnet_alpha{alpha}_cityscapes at 512x1024" for alpha in (5, 3)][
+            :num_built
+        ]
     )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--alphas", "8,4"], "--alphas must be one or more of 3, 5, 8, with commas between them, is '8,4'"),
+        (["--alphas", "8,4"], "--alphas must be one or more of 3, 5, 8, separated by commas, is '8,4'"),
         (
             ["--alphas", "8,5", "--alpha", "8"],
             "--alphas includes the first alpha and cannot be combined with --alpha",
         ),
-        (["--alphas", "8,5,3", "--limit", "2"], "--alphas must name at most one for each image, 2, names 3"),
+        (
+            ["--alphas", "8,5,3", "--limit", "2"],
+            "--alphas must name at most as many alphas as there are images, 2, names 3",
+        ),
         (["--alphas", "8,5", "--weights", "camvid"], "weights 'camvid' have no espnet with alpha 5"),
     ],
 )

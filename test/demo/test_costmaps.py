@@ -41,11 +41,11 @@ def _played(drive, change=lambda cells: cells, answered=(0, 1, 2)):
     layers = layers_from_table(CAMVID)
     truth = StreetTruth(drive.world, layers, CAMVID)
     for index, frame in enumerate(drive):
-        recorder.note_sent(frame.name, 100 + index)
+        recorder.record_sent(frame.name, 100 + index)
         if index in answered:
             origin = _origin(drive.track.poses[index])
             cells = change(truth.cells(origin, RESOLUTION, CELLS, CELLS))
-            recorder.note_layers(100 + index, _percent(cells, len(layers)), origin, RESOLUTION)
+            recorder.record_layers(100 + index, _percent(cells, len(layers)), origin, RESOLUTION)
     return recorder
 
 
@@ -88,7 +88,7 @@ def test_a_frame_without_a_costmap_is_shown_as_unseen(drive):
 
 def test_a_costmap_of_an_unknown_stamp_is_not_counted(drive):
     recorder = _played(drive, answered=())
-    recorder.note_layers(7, np.full((len(recorder.layer_names), 4, 4), -1, np.int8), (0.0, 0.0), 0.1)
+    recorder.record_layers(7, np.full((len(recorder.layer_names), 4, 4), -1, np.int8), (0.0, 0.0), 0.1)
     report = recorder.report([])
     assert recorder.answered == report.answered == 0
     assert report.route is None

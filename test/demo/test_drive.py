@@ -23,9 +23,9 @@ def _drive(num_frames, is_answered=lambda _index: True, has_labels=False):
     """Frames 0.1 s apart, each answered 0.02 s later."""
     recorder = DriveRecorder(CAMVID, has_labels, 8)
     for index in range(num_frames):
-        recorder.note_sent(_frame(index, 3 if has_labels else None), 1000 + index, 5.0 + 0.1 * index)
+        recorder.record_sent(_frame(index, 3 if has_labels else None), 1000 + index, 5.0 + 0.1 * index)
         if is_answered(index):
-            recorder.note_answer(1000 + index, _labels(3), 5.02 + 0.1 * index)
+            recorder.record_answer(1000 + index, _labels(3), 5.02 + 0.1 * index)
     return recorder
 
 
@@ -45,18 +45,18 @@ def test_frames_without_an_answer_are_dropped_frames():
 
 def test_an_answer_to_an_unknown_or_older_frame_is_not_counted():
     recorder = DriveRecorder(CAMVID, False, 8)
-    recorder.note_sent(_frame(0), 1, 0.0)
-    recorder.note_sent(_frame(1), 2, 0.1)
+    recorder.record_sent(_frame(0), 1, 0.0)
+    recorder.record_sent(_frame(1), 2, 0.1)
     for stamp in (7, 2, 2, 1):
-        recorder.note_answer(stamp, _labels(0), 0.2)
+        recorder.record_answer(stamp, _labels(0), 0.2)
     assert recorder.answered == 1
 
 
 def test_latency_percentiles_are_between_the_values():
     recorder = DriveRecorder(CAMVID, False, 8)
     for index, latency in enumerate((0.010, 0.020, 0.030)):
-        recorder.note_sent(_frame(index), index, float(index))
-        recorder.note_answer(index, _labels(0), index + latency)
+        recorder.record_sent(_frame(index), index, float(index))
+        recorder.record_answer(index, _labels(0), index + latency)
     assert recorder.report().latency(50) == pytest.approx(0.020)
     assert recorder.report().latency(95) == pytest.approx(0.029)
     assert recorder.recent_latency() == pytest.approx(0.020)
@@ -78,7 +78,7 @@ def test_without_true_labels_there_is_no_iou():
 def test_true_labels_outside_the_table_are_refused():
     recorder = DriveRecorder(CAMVID, True, 8)
     with pytest.raises(DatasetError, match="labels of frame 0: ids must be 0..11"):
-        recorder.note_sent(_frame(0, 99), 1, 0.0)
+        recorder.record_sent(_frame(0, 99), 1, 0.0)
 
 
 @pytest.mark.parametrize(("num_frames", "num_samples", "step"), [(5, 5, 1), (24, 24, 1), (25, 13, 2), (100, 13, 8)])
@@ -97,8 +97,8 @@ def test_a_sample_shows_the_image_the_overlay_and_the_colours_of_the_classes():
 
 def test_large_images_are_shrunk_for_the_page():
     recorder = DriveRecorder(CAMVID, False, 8)
-    recorder.note_sent(Frame("wide", 1, np.zeros((600, 1920, 3), np.uint8)), 1, 0.0)
-    recorder.note_answer(1, np.zeros((600, 1920), np.uint8), 0.1)
+    recorder.record_sent(Frame("wide", 1, np.zeros((600, 1920, 3), np.uint8)), 1, 0.0)
+    recorder.record_answer(1, np.zeros((600, 1920), np.uint8), 0.1)
     (sample,) = recorder.report().samples
     assert sample.image.shape == sample.overlay.shape == sample.labels.shape == (300, 960, 3)
 
@@ -120,10 +120,10 @@ def _switching_drive(failure=""):
 
     def send(*indices):
         for index in indices:
-            recorder.note_sent(_frame(index, 3), index, 50.0 + index)
+            recorder.record_sent(_frame(index, 3), index, 50.0 + index)
 
     def answer(index, latency, label):
-        recorder.note_answer(index, _labels(label), 50.0 + index + latency)
+        recorder.record_answer(index, _labels(label), 50.0 + index + latency)
 
     send(0, 1)
     answer(0, 0.1, 3)
@@ -169,8 +169,8 @@ def test_after_a_failed_switch_the_alpha_before_goes_on():
 def test_an_alpha_that_comes_back_goes_on_with_its_numbers():
     recorder = DriveRecorder(CAMVID, False, 8)
     for stamp, alpha in enumerate((5, 8, 3)):
-        recorder.note_sent(_frame(stamp), stamp, float(stamp))
-        recorder.note_answer(stamp, _labels(0), stamp + 0.1)
+        recorder.record_sent(_frame(stamp), stamp, float(stamp))
+        recorder.record_answer(stamp, _labels(0), stamp + 0.1)
         recorder.begin_switch(alpha, stamp + 0.2)
         recorder.end_switch(stamp + 0.3)
     report = recorder.report()

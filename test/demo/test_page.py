@@ -42,8 +42,8 @@ def _report(num_frames=3, has_labels=True):
     for index in range(num_frames):
         truth = np.full((18, 32), 3, np.uint8) if has_labels else None
         frame = Frame(f"a<{index}>", index, np.full((18, 32, 3), 90, np.uint8), truth)
-        recorder.note_sent(frame, index, 0.1 * index)
-        recorder.note_answer(index, np.full((18, 32), 3, np.uint8), 0.1 * index + 0.025)
+        recorder.record_sent(frame, index, 0.1 * index)
+        recorder.record_answer(index, np.full((18, 32), 3, np.uint8), 0.1 * index + 0.025)
     return recorder.report()
 
 
@@ -152,10 +152,10 @@ def _switching_report(failure="", engine_time=None):
         elif index == 2:
             recorder.end_switch(1.75, failure)
         truth = np.full((18, 32), 3, np.uint8)
-        recorder.note_sent(Frame(str(index), index, np.full((18, 32, 3), 90, np.uint8), truth), index, float(index))
-        recorder.note_answer(index, truth, index + 0.025)
+        recorder.record_sent(Frame(str(index), index, np.full((18, 32, 3), 90, np.uint8), truth), index, float(index))
+        recorder.record_answer(index, truth, index + 0.025)
     if engine_time is not None:
-        recorder.note_engine_time(8, engine_time)
+        recorder.record_engine_time(8, engine_time)
     return recorder.report()
 
 

@@ -33,7 +33,7 @@ class Recorder:
     def end_switch(self, _now, failure=""):
         self.events.append(f"end {failure}".strip())
 
-    def note_engine_time(self, alpha, seconds):
+    def record_engine_time(self, alpha, seconds):
         self.engine_times[alpha] = seconds
 
 
@@ -44,7 +44,7 @@ class Drive:
         self.recorder, self.asked, self.refuse = Recorder(), [], None
         self.at_request = lambda alpha: None
         self.switcher = AlphaSwitcher(alphas, FRAMES, self.recorder, self._request)
-        self.switcher.note_status(_status(alphas[0]))
+        self.switcher.on_status(_status(alphas[0]))
 
     def _request(self, alpha, on_refusal):
         self.asked.append(alpha)
@@ -66,11 +66,11 @@ def test_each_alpha_is_asked_for_when_its_share_begins():
     assert drive.asked == []
     drive.send(3)
     assert drive.asked == [5]
-    drive.switcher.note_status(_status(5))
+    drive.switcher.on_status(_status(5))
     drive.send(4, 5)
     assert drive.asked == [5]
     drive.send(6)
-    drive.switcher.note_status(_status(3))
+    drive.switcher.on_status(_status(3))
     drive.send(7, 8)
     assert drive.asked == [5, 3]
     drive.switcher.finish()
@@ -95,12 +95,12 @@ def test_the_recorder_knows_of_a_switch_before_the_node_does():
 def test_a_switch_lasts_until_the_node_says_that_the_alpha_is_active():
     drive = Drive(8, 5)
     drive.send(5)
-    drive.switcher.note_status(_status(8))  # on its way when the alpha was asked for
-    drive.switcher.note_status(_status(8, REPLACING))
-    drive.switcher.note_status(_status(5, REPLACING))
+    drive.switcher.on_status(_status(8))  # on its way when the alpha was asked for
+    drive.switcher.on_status(_status(8, REPLACING))
+    drive.switcher.on_status(_status(5, REPLACING))
     assert drive.events == ["begin 5"]
-    drive.switcher.note_status(_status(5))
-    drive.switcher.note_status(_status(5))
+    drive.switcher.on_status(_status(5))
+    drive.switcher.on_status(_status(5))
     assert drive.events == ["begin 5", "end"]
 
 
@@ -108,7 +108,7 @@ def test_the_next_alpha_waits_for_a_switch_that_takes_long():
     drive = Drive(8, 5, 3)
     drive.send(3, 6, 7)
     assert drive.asked == [5]
-    drive.switcher.note_status(_status(5))
+    drive.switcher.on_status(_status(5))
     drive.send(8)
     assert drive.asked == [5, 3]
 
@@ -126,8 +126,8 @@ def test_an_alpha_that_was_refused_ends_the_switching():
 def test_an_engine_that_cannot_be_built_ends_the_switching():
     drive = Drive(8, 5, 3)
     drive.send(3)
-    drive.switcher.note_status(_status(8, FAILED, message="no such file"))
-    drive.switcher.note_status(_status(8, FAILED, message="no such file"))
+    drive.switcher.on_status(_status(8, FAILED, message="no such file"))
+    drive.switcher.on_status(_status(8, FAILED, message="no such file"))
     drive.send(6)
     assert drive.asked == [5]
     assert drive.events == ["begin 5", "end the node could not build an engine with alpha 5: no such file"]
@@ -136,9 +136,9 @@ def test_an_engine_that_cannot_be_built_ends_the_switching():
 def test_an_alpha_that_comes_too_late_has_failed():
     drive = Drive(8, 5)
     drive.send(5)
-    drive.switcher.note_status(_status(8, REPLACING, message="building"))
+    drive.switcher.on_status(_status(8, REPLACING, message="building"))
     drive.switcher.finish()
-    drive.switcher.note_status(_status(5))
+    drive.switcher.on_status(_status(5))
     assert drive.events == ["begin 5", "end alpha 5 was not in use yet when the drive ended: building"]
 
 
@@ -149,10 +149,10 @@ def test_an_alpha_that_comes_too_late_has_failed():
 )
 def test_the_engine_time_of_an_alpha_is_over_its_own_answers(answered, expected):
     drive = Drive(8, 5)
-    drive.switcher.note_status(_status(8, answered=38, engine_time=0.03))
+    drive.switcher.on_status(_status(8, answered=38, engine_time=0.03))
     drive.send(5)
-    drive.switcher.note_status(_status(5, answered=40, engine_time=0.03))
-    drive.switcher.note_status(_status(5, answered=answered, engine_time=0.01))
+    drive.switcher.on_status(_status(5, answered=40, engine_time=0.03))
+    drive.switcher.on_status(_status(5, answered=answered, engine_time=0.01))
     assert drive.recorder.engine_times == expected
 
 

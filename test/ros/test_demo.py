@@ -119,7 +119,10 @@ def test_one_frame_is_written_as_a_picture(street_drive):
 
 def test_image_folders_say_why_there_are_no_costmaps(drive):
     assert _play(drive, "--rate", "40", "--limit", "3") == 0
-    assert "No costmaps: only images are played here, without odometry" in (drive / "out" / "index.html").read_text()
+    assert (
+        "No costmaps: this input has neither odometry nor a camera calibration"
+        in (drive / "out" / "index.html").read_text()
+    )
     assert "costmaps" not in json.loads((drive / "out" / "report.json").read_text())
 
 
@@ -133,7 +136,7 @@ def test_a_node_that_cannot_start_is_an_error_with_its_own_words(drive, capsys):
 def test_a_node_that_ended_is_noticed(tmp_path):
     with run_node(NodeConfig(), 1, tmp_path / "log") as node:
         node.stop()
-        with pytest.raises(NodeError, match="the node ended by itself with exit code"):
+        with pytest.raises(NodeError, match="the node exited unexpectedly with code"):
             node.require_running()
 
 

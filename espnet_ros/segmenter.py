@@ -1,143 +1,166 @@
-"""One image in, one segmentation out."""
+"""Labels images with an engine: one image in, one segmentation out."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, NamedTuple, Optional, Set
+from types import TracebackType
+from typing import Callable, NamedTuple, Optional, Set, Type
 from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
 
+from espnet_ros.classes import ClassTable
 from espnet_ros.engines.base import Engine, EngineOutput
 from espnet_ros.errors import BrokenEngineError, EngineError, ImageError
 from espnet_ros.types import UNLABELLED, ImageSize, Segmentation, StageTimes
 
 CHANNEL_ORDERS = ("bgr", "rgb")
-FAILURES_OF_A_BROKEN_ENGINE = 3
-"""One failed image proves nothing. An engine counts as broken when it then fails on a black image too, which gives no
-engine a reason to, or when it fails on this many images in a row."""
+MAX_CONSECUTIVE_FAILURES = 3
+"""An engine is broken after this many failed images in a row. It is also broken if it fails on a black image right
+after a failed image, because a black image gives no engine a reason to fail."""
 
 
-class Flow(NamedTuple):
-    """The kind of images that flow: their size, and whether the engine is asked for its confidence."""
+class InputKind(NamedTuple):
+    """Kind of images that a segmenter receives: their size, and whether the engine computes the confidence."""
 
     size: ImageSize
     with_confidence: bool
 
 
-class Call(NamedTuple):
-    """A kind of call of an engine, which makes some of its preparations when a kind first comes."""
+class CallKind(NamedTuple):
+    """Kind of call of an engine. Engines prepare themselves at the first call of each kind."""
 
     dtype: str
     with_confidence: bool
 
 
 class Segmenter:
-    """Labels images with an engine that can be exchanged while images flow.
+    """Labels images with an engine, which can be exchanged between two images.
 
-    One thread calls ``segment``; the engine may be exchanged in any other.
+    Only one thread may call ``segment``. Any thread may exchange the engine. Use the segmenter in a ``with`` block, or
+    call ``close``, to free the engine.
 
     Args:
-        engine: the first engine; the segmenter owns the one in use.
-        min_confidence: pixels less certain than this (0..1) become ``UNLABELLED``.
-        flow_changed: told, in the thread that segments, that another kind of images came.
+        engine: the first engine. The segmenter owns the engine in use.
+        min_confidence: pixels with a lower confidence, 0 to 1, become ``UNLABELLED``. 0 labels every pixel.
+        on_input_change: called in the thread of ``segment`` when images of another kind arrive.
     """
 
     def __init__(
-        self, engine: Engine, min_confidence: float = 0.0, flow_changed: Optional[Callable[[], None]] = None
+        self, engine: Engine, min_confidence: float = 0.0, on_input_change: Optional[Callable[[], None]] = None
     ) -> None:
         self._in_use = (engine, 0)
-        self._under_way: Optional[Engine] = None
+        self._busy: Optional[Engine] = None  # the engine that labels an image right now
         self._changed = threading.Condition()
-        self._flow: Optional[Flow] = None
-        self._calls_answered: WeakKeyDictionary[Engine, Set[Call]] = WeakKeyDictionary()
-        self._failures_in_a_row = 0
-        self.flow_changed = flow_changed
+        self._input: Optional[InputKind] = None
+        self._answered: WeakKeyDictionary[Engine, Set[CallKind]] = WeakKeyDictionary()
+        self._consecutive_failures = 0
+        self.on_input_change = on_input_change
+        self._is_closed = False
         self.min_confidence = min_confidence
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
 
     @property
     def engine(self) -> Engine:
         """The engine in use."""
         return self._in_use[0]
 
+    @property
+    def class_table(self) -> ClassTable:
+        """Classes of the labels."""
+        return self.engine.spec.class_table
+
     def is_warm(self, engine: Engine) -> bool:
-        """Whether the engine has answered the kind of image that flows; true as long as none does."""
-        flow = self._flow
-        return flow is None or _call_for(engine, flow) in self._calls_answered.get(engine, ())
+        """Return whether an engine has answered a call of the current kind. True while no image has arrived."""
+        kind = self._input
+        return kind is None or _call_kind(engine, kind) in self._answered.get(engine, ())
 
     def warm_up(self, engine: Engine) -> None:
-        """Have an engine that is not in use answer a black image of the kind that flows.
+        """Run an engine that is not in use on a black image of the current kind.
 
-        What it does at its first call does not delay an image then.
+        The engine prepares itself at its first call. After a warm-up that does not delay an image.
 
         Raises:
-            EngineError: the engine failed on it.
+            EngineError: the engine failed.
         """
-        flow = self._flow
-        if flow is not None and not self.is_warm(engine):
-            self._wait_for_image_in(engine)
-            self._ask_black(engine, _call_for(engine, flow))
+        kind = self._input
+        if kind is not None and not self.is_warm(engine):
+            self._wait_until_idle(engine)
+            self._infer_black(engine, _call_kind(engine, kind))
 
     def use(self, engine: Engine) -> Engine:
-        """Use another engine from the next image on; returns the old one at once.
+        """Use another engine from the next image on.
 
-        The old one may still have an image under way: ``retire`` frees it.
+        Returns:
+            The previous engine, immediately. It may still be labelling an image; ``retire`` waits and frees it.
         """
         with self._changed:
-            old, number = self._in_use
+            previous, number = self._in_use
             self._in_use = (engine, number + 1)
-            self._failures_in_a_row = 0
-        return old
+            self._consecutive_failures = 0
+        return previous
 
     def retire(self, engine: Engine) -> None:
-        """Free an engine that is not in use any more, after its image under way."""
-        self._wait_for_image_in(engine)
+        """Free an engine that is no longer in use, once its image is finished."""
+        self._wait_until_idle(engine)
         engine.close()
 
     def close(self) -> None:
-        """Free the engine in use, after its image under way."""
-        self.retire(self.engine)
+        """Free the engine in use, once its image is finished. Further calls do nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.retire(self.engine)
 
     def segment(self, image: np.ndarray, channel_order: str = "bgr", with_confidence: bool = False) -> Segmentation:
         """Label one image.
 
         Args:
-            image: (H, W, 3) uint8; any strides.
+            image: (H, W, 3) uint8, with any strides.
             channel_order: ``bgr`` or ``rgb``.
-            with_confidence: compute the confidence too.
+            with_confidence: also compute the confidence, which takes longer.
 
         Returns:
-            Labels (and confidence) at the image's size, whatever the engine's.
+            Labels, and confidence if requested, at the image's size.
 
         Raises:
-            ImageError: the image has another shape or type.
-            BrokenEngineError: the engine failed, and it is not the image's fault.
-            EngineError: the engine failed.
+            ImageError: the image has the wrong shape or dtype, or is empty.
+            BrokenEngineError: the engine failed, and not because of this image.
+            EngineError: the engine failed on this image.
         """
         _check_image(image, channel_order)
         with self._changed:
             engine, number = self._in_use
-            self._under_way = engine
+            self._busy = engine
         try:
             return self._segment(engine, number, image, channel_order, with_confidence)
         finally:
             with self._changed:
-                self._under_way = None
+                self._busy = None
                 self._changed.notify_all()
 
     def _segment(
         self, engine: Engine, number: int, image: np.ndarray, channel_order: str, with_confidence: bool
     ) -> Segmentation:
         size = ImageSize(image.shape[0], image.shape[1])
-        self._note_flow(Flow(size, with_confidence or self.min_confidence > 0))
+        self._note_input(InputKind(size, with_confidence or self.min_confidence > 0))
         start = time.perf_counter()
         pixels = resize_pixels(image, engine.spec.input_size)
         if channel_order == "rgb":
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
         prepared = time.perf_counter()
-        output = self._answer(engine, np.ascontiguousarray(pixels), with_confidence or self.min_confidence > 0)
+        output = self._infer_checked(engine, np.ascontiguousarray(pixels), with_confidence or self.min_confidence > 0)
         inferred = time.perf_counter()
         labels, confidence = output.labels, output.confidence
         if self.min_confidence > 0 and confidence is not None:
@@ -148,54 +171,62 @@ class Segmenter:
         times = StageTimes(prepared - start, inferred - prepared, time.perf_counter() - inferred)
         return Segmentation(labels, confidence, times, engine.spec.class_table, number)
 
-    def _note_flow(self, flow: Flow) -> None:
-        if flow != self._flow:
-            self._flow = flow
-            if self.flow_changed is not None:
-                self.flow_changed()
+    def _note_input(self, kind: InputKind) -> None:
+        if kind != self._input:
+            self._input = kind
+            if self.on_input_change is not None:
+                self.on_input_change()
 
-    def _answer(self, engine: Engine, pixels: np.ndarray, with_confidence: bool) -> EngineOutput:
-        call = Call(str(pixels.dtype), with_confidence)
+    def _infer_checked(self, engine: Engine, pixels: np.ndarray, with_confidence: bool) -> EngineOutput:
+        """Run the engine, and find out whether a failure is the image's or the engine's fault."""
+        kind = CallKind(str(pixels.dtype), with_confidence)
         try:
-            output = self._infer(engine, pixels, call)
+            output = self._infer(engine, pixels, kind)
         except EngineError as error:
-            self._failures_in_a_row += 1
-            if self._failures_in_a_row >= FAILURES_OF_A_BROKEN_ENGINE or not self._answers_black(engine, call):
+            self._consecutive_failures += 1
+            if self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES or not self._answers_black(engine, kind):
                 raise BrokenEngineError(str(error), engine) from error
             raise
-        self._failures_in_a_row = 0
+        self._consecutive_failures = 0
         return output
 
-    def _answers_black(self, engine: Engine, call: Call) -> bool:
+    def _answers_black(self, engine: Engine, kind: CallKind) -> bool:
         try:
-            self._ask_black(engine, call)
+            self._infer_black(engine, kind)
         except EngineError:
             return False
         return True
 
-    def _ask_black(self, engine: Engine, call: Call) -> None:
-        self._infer(engine, np.zeros((*engine.spec.input_size, 3), call.dtype), call)
+    def _infer_black(self, engine: Engine, kind: CallKind) -> None:
+        self._infer(engine, np.zeros((*engine.spec.input_size, 3), kind.dtype), kind)
 
-    def _infer(self, engine: Engine, pixels: np.ndarray, call: Call) -> EngineOutput:
-        output = engine.infer(pixels, call.with_confidence)
-        self._calls_answered.setdefault(engine, set()).add(call)
+    def _infer(self, engine: Engine, pixels: np.ndarray, kind: CallKind) -> EngineOutput:
+        output = engine.infer(pixels, kind.with_confidence)
+        self._answered.setdefault(engine, set()).add(kind)
         return output
 
-    def _wait_for_image_in(self, engine: Engine) -> None:
+    def _wait_until_idle(self, engine: Engine) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._under_way is not engine)
+            self._changed.wait_for(lambda: self._busy is not engine)
 
 
-def _call_for(engine: Engine, flow: Flow) -> Call:
-    """How an engine is called for such images; see ``resize_pixels``."""
-    return Call("uint8" if flow.size == engine.spec.input_size else "float32", flow.with_confidence)
+def _call_kind(engine: Engine, kind: InputKind) -> CallKind:
+    """Return how the segmenter calls an engine for images of a kind; see ``resize_pixels``."""
+    return CallKind("uint8" if kind.size == engine.spec.input_size else "float32", kind.with_confidence)
 
 
 def resize_pixels(image: np.ndarray, size: ImageSize) -> np.ndarray:
-    """(H, W, 3) uint8 to (h, w, 3): as it is where the size fits, else float32, bilinear.
+    """Resize an image to an engine's input size.
 
-    The published pipeline resizes in floating point. Rounding to whole pixel values in between changes 0.1 to 0.4 %
-    of the labels of a Cityscapes image, so the result stays float32.
+    The published pipeline resizes in floating point. Rounding to whole pixel values changes 0.1 to 0.4 % of the labels
+    of a Cityscapes image, so the result stays float32.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: (h, w).
+
+    Returns:
+        The image itself if it has that size, otherwise (h, w, 3) float32, bilinear.
     """
     if image.shape[:2] == tuple(size):
         return image
@@ -204,7 +235,7 @@ def resize_pixels(image: np.ndarray, size: ImageSize) -> np.ndarray:
 
 
 def _resize_labels(labels: np.ndarray, size: ImageSize) -> np.ndarray:
-    """Nearest neighbour, which makes no new labels. The result never shares memory with the engine's buffer."""
+    """Resize by nearest neighbour, which invents no labels. The result never shares memory with the engine's buffer."""
     if labels.shape == tuple(size):
         return labels.copy()
     return np.asarray(cv2.resize(labels, (size.width, size.height), interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -220,7 +251,7 @@ def _check_image(image: np.ndarray, channel_order: str) -> None:
 
 
 def engine_summary(engine: Optional[Engine]) -> str:
-    """One line on an engine, for logs and reports."""
+    """Return one line that describes an engine, for logs and reports."""
     if engine is None:
         return "no engine"
     checkpoint, size = engine.spec.checkpoint, engine.spec.input_size

@@ -1,4 +1,4 @@
-"""Data that passes between the parts of espnet_ros."""
+"""Data types that most modules share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from espnet_ros.classes import ClassTable
 
 UNLABELLED = 255
-"""Label of a pixel that has no class."""
+"""Label of a pixel without a class."""
 
 
 class ImageSize(NamedTuple):
@@ -25,7 +25,13 @@ class ImageSize(NamedTuple):
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Where the time of one image went, in seconds."""
+    """Duration of each stage of one image, in seconds.
+
+    Attributes:
+        preprocess: resizing and colour conversion.
+        infer: the engine.
+        decode: resizing of labels and confidence to the image's size.
+    """
 
     preprocess: float
     infer: float
@@ -33,20 +39,20 @@ class StageTimes:
 
     @property
     def total(self) -> float:
-        """Seconds from the image to its labels."""
+        """Sum of the stages, in seconds."""
         return self.preprocess + self.infer + self.decode
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What one image shows.
+    """Result for one image.
 
     Attributes:
-        labels: (H, W) uint8 at the image's size: class id, or ``UNLABELLED``.
-        confidence: (H, W) uint8 softmax probability of the label, 255 being 1.0; None where it was not asked for.
-        times: where the time went.
-        class_table: what the labels mean; it is the one of the engine that made them.
-        engine_number: which engine that was: 0 for the segmenter's first, one more for each that took over.
+        labels: (H, W) uint8 class ids at the image's size; ``UNLABELLED`` for pixels without a class.
+        confidence: (H, W) uint8 softmax probability of the label, 255 is 1.0; None if it was not requested.
+        times: duration of each stage.
+        class_table: meaning of the labels, from the engine that produced them.
+        engine_number: 0 for the segmenter's first engine, incremented each time the engine is exchanged.
     """
 
     labels: np.ndarray

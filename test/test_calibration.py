@@ -75,7 +75,7 @@ def test_a_source_that_is_not_there_is_refused(tmp_path, name):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match="must hold at least one image"):
+    with pytest.raises(DatasetError, match="must contain at least one image"):
         calibration_images(str(tmp_path)).images(SIZE, 2)
 
 

@@ -109,7 +109,7 @@ def test_tiling_can_be_forced_and_forbidden(tmp_path, tiled, is_exact):
     [
         ("missing.png", [], "missing.png: no such file or folder"),
         ("broken.png", [], "broken.png: not an image that OpenCV can read"),
-        ("notes.txt", [], "notes.txt: not a video that OpenCV can read"),
+        ("notes.txt", [], "notes.txt: OpenCV cannot read it as a video"),
         ("empty", [], "empty: must contain at least one image (.png"),
         ("twins", [], "a.jpg and a.png have the same stem"),
         ("good.png", ["--weights", "mars"], "weights 'mars': neither a file"),

@@ -156,7 +156,7 @@ def test_an_engine_is_warmed_up_with_the_kind_of_call_that_it_will_get(color_ima
 
 def test_another_kind_of_image_is_told_of_once(color_image):
     changes = []
-    segmenter = Segmenter(_engine(), flow_changed=lambda: changes.append(1))
+    segmenter = Segmenter(_engine(), on_input_change=lambda: changes.append(1))
     for image, with_confidence, expected in (
         (color_image, False, 1),
         (color_image, False, 1),

@@ -43,11 +43,16 @@ class Costmap:
     """Fuses the label images of one camera over time, in the odometry frame.
 
     Args:
-        layers: costmap layers, one grid each.
+        layers: costmap layers, one grid each; ``layers_from_table`` has those of a class table.
         settings: geometry and fusion rules.
+
+    Attributes:
+        layers: the costmap layers.
+        settings: geometry and fusion rules.
+        grid: the fused evidence; its ``merged`` and ``occupancy`` return grids of costs and probabilities.
     """
 
-    def __init__(self, layers: Sequence[Layer], settings: CostmapSettings) -> None:
+    def __init__(self, layers: Sequence[Layer], settings: CostmapSettings = CostmapSettings()) -> None:
         self.layers = tuple(layers)
         self.settings = settings
         self.projector = GroundProjector(settings.resolution, settings.min_range, settings.max_range)

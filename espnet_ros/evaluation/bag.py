@@ -1,4 +1,4 @@
-"""Bags: frames from a recording, and recordings from frames. Needs no ROS; the rosbags package reads and writes."""
+"""Reads frames from bags and writes frames to bags, with the rosbags package instead of ROS."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LABEL_TOPIC = "/camera/label_image"
 CAMERA_INFO_TOPIC = "/camera/camera_info"
 FRAME_ID = "camera_optical_frame"
 STORE = get_typestore(Stores.ROS2_HUMBLE)
-"""Types of the messages that bags are written with; those used here never changed since."""
+"""Message types that bags are written with. The types used here have not changed since Humble."""
 
 _RAW, _COMPRESSED, _CAMERA_INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 FRAME_TOPICS = {IMAGE_TOPIC: _RAW, LABEL_TOPIC: _RAW, CAMERA_INFO_TOPIC: _CAMERA_INFO}
-"""Types of the topics that hold frames."""
+"""Topics of a bag of frames, and their types."""
 
-_FOREVER = QosTime(9223372036, 854775807)  # how ROS writes "infinite"
+_FOREVER = QosTime(9223372036, 854775807)  # ROS's value for an infinite duration
 _LATCHED = Qos(
     QosHistory.KEEP_LAST,
     1,
@@ -42,9 +42,9 @@ _LATCHED = Qos(
     _FOREVER,
     False,
 )
-# What a node like ours publishes beside its label image; none of them is a camera's image.
+# Topics that a segmentation node publishes; none of them has camera images.
 _OUTPUT_NAMES = ("label_image", "confidence", "overlay")
-_WAITING_AT_MOST = 100  # images without labels so far, which are kept in memory
+_MAX_PENDING = 100  # images kept in memory until their labels are read
 _NS = 1_000_000_000
 
 
@@ -55,7 +55,13 @@ class _Topics(NamedTuple):
 
 
 class BagMessage(NamedTuple):
-    """A message to record: where, when (also the time of recording) and what."""
+    """A message to record.
+
+    Attributes:
+        topic: name of the topic.
+        stamp_ns: time of the message and of its recording, in nanoseconds.
+        content: the message, of a type of ``STORE``.
+    """
 
     topic: str
     stamp_ns: int
@@ -63,15 +69,15 @@ class BagMessage(NamedTuple):
 
 
 class BagFrames:
-    """Frames of a rosbag2 (or ROS 1) recording; an image's labels are the label image with the same stamp.
+    """Frames of a rosbag2 or ROS 1 recording. An image and a label image belong together if their stamps are equal.
 
     Args:
-        path: the bag's folder, or a ROS 1 ``.bag`` file.
-        image_topic: topic of the images, raw or compressed; "" for the only one there is.
-        label_topic: topic of the true labels, mono8; "" for the only one that ends in ``label_image``, or none.
+        path: rosbag2 folder, or ROS 1 ``.bag`` file.
+        image_topic: topic of the images, raw or compressed; "" selects the only one.
+        label_topic: topic of the true labels, mono8; "" selects the only one that ends in ``/label_image``, if any.
 
     Raises:
-        DatasetError: the bag cannot be read, or its topics leave no choice or more than one.
+        DatasetError: the bag cannot be read, has no such topic, or has several topics to select from.
     """
 
     def __init__(self, path: Path, image_topic: str = "", label_topic: str = "") -> None:
@@ -85,7 +91,7 @@ class BagFrames:
         return self._topics.num_images
 
     def __iter__(self) -> Iterator[Frame]:
-        """See ``FrameSource``. With labels, a frame comes as soon as both its messages have been read."""
+        """See ``FrameSource``. With labels, a frame is yielded once both of its messages have been read."""
         images: Dict[int, np.ndarray] = {}
         labels: Dict[int, np.ndarray] = {}
         for topic, stamp, message in self._messages():
@@ -98,12 +104,12 @@ class BagFrames:
                 raise DatasetError(f"bag {self.name}, {topic} at {_seconds(stamp)} s: {error}") from error
             if stamp in images and (not self.has_labels or stamp in labels):
                 yield self._frame(stamp, images.pop(stamp), labels.pop(stamp, None))
-            if len(images) > _WAITING_AT_MOST:
+            if len(images) > _MAX_PENDING:
                 break
         if images:
             raise DatasetError(
-                f"bag {self.name}: every image of {self._topics.images} needs a label image of the same stamp on "
-                f"{self._topics.labels}, {len(images)} have none, the first at {_seconds(min(images))} s"
+                f"bag {self.name}: every image of {self._topics.images} needs a label image with the same stamp on "
+                f"{self._topics.labels}, but {len(images)} have none, the first at {_seconds(min(images))} s"
             )
 
     def _frame(self, stamp: int, image: np.ndarray, labels: Optional[np.ndarray]) -> Frame:
@@ -113,7 +119,7 @@ class BagFrames:
         return Frame(name, stamp, image, labels)
 
     def _messages(self) -> Iterator[Any]:
-        """(topic, stamp in ns, message) in the order of recording."""
+        """Yield (topic, stamp in ns, message) in the order of recording."""
         wanted = {self._topics.images, self._topics.labels}
         with self._open() as reader:
             connections = [entry for entry in reader.connections if entry.topic in wanted]
@@ -123,7 +129,7 @@ class BagFrames:
                 yield connection.topic, stamp.sec * _NS + stamp.nanosec, message
 
     def _open(self) -> AnyReader:
-        # Bags of Humble and older lack definitions; those of image messages never changed.
+        # Bags of Humble and older have no message definitions; those of image messages have never changed.
         try:
             reader = AnyReader([self._path], default_typestore=STORE)
             reader.open()
@@ -136,11 +142,11 @@ class BagFrames:
 def create_bag(
     frames: Iterable[Frame], path: Path, storage: str = "mcap", horizontal_fov: float = math.radians(60.0)
 ) -> int:
-    """Write frames as a rosbag2 with images (bgr8), labels (mono8) and the intrinsics of a pinhole camera.
+    """Write a rosbag2 with images (bgr8), labels (mono8) and the intrinsics of a pinhole camera.
 
     Args:
-        frames: what to write; their stamps become the messages' stamps and the times of recording.
-        path: folder to make; it must not exist.
+        frames: frames to write. Their stamps become the stamps and recording times of the messages.
+        path: folder to create; it must not exist.
         storage: ``mcap`` or ``sqlite3``.
         horizontal_fov: assumed horizontal field of view of the camera, in radians.
 
@@ -170,17 +176,17 @@ def write_bag(
     """Write messages as a rosbag2.
 
     Args:
-        messages: in the order to record; each topic is one of ``topics``.
-        path: folder to make; it must not exist.
+        messages: messages in recording order, on topics of ``topics``.
+        path: folder to create; it must not exist.
         storage: ``mcap`` or ``sqlite3``.
-        topics: type by topic, as in ``sensor_msgs/msg/Image``.
-        latched: topics whose last messages a player offers to late subscribers (reliable, transient local).
+        topics: message type by topic, such as ``sensor_msgs/msg/Image``.
+        latched: topics that late subscribers also receive when the bag is played (reliable, transient local).
 
     Raises:
         DatasetError: the folder exists or cannot be written.
     """
     try:
-        # Version 8 is the oldest that rosbags writes: a newer ROS reads older bags, not the other way round.
+        # The oldest version that rosbags writes: newer ROS reads older bags, but not the other way round.
         with Writer(path.expanduser(), version=8, storage_plugin=_plugin(storage)) as writer:
             connections = {
                 topic: writer.add_connection(
@@ -196,20 +202,20 @@ def write_bag(
 
 
 def pinhole_matrix(size: ImageSize, horizontal_fov: float) -> np.ndarray:
-    """(3, 3) float64 intrinsics of an ideal camera that looks through the image's middle.
+    """Return the (3, 3) float64 intrinsics of an ideal camera with its principal point at the centre of the image.
 
-    Pixel centres have whole coordinates, as in sensor_msgs/CameraInfo, so the middle is at ``(width - 1) / 2``.
+    Pixel centres have integer coordinates, as in sensor_msgs/CameraInfo, so the centre is at ``(width - 1) / 2``.
 
     Args:
-        size: of the image.
-        horizontal_fov: angle between the image's left and right edge, in radians.
+        size: size of the image.
+        horizontal_fov: angle between the left and the right edge of the image, in radians.
     """
     focal = size.width / 2 / math.tan(horizontal_fov / 2)
     return np.array([[focal, 0, (size.width - 1) / 2], [0, focal, (size.height - 1) / 2], [0, 0, 1]], np.float64)
 
 
 def frame_messages(frame: Frame, camera: CameraModel) -> Iterator[BagMessage]:
-    """Intrinsics, image (bgr8) and, where there are, labels (mono8) of one frame, for ``FRAME_TOPICS``."""
+    """Yield one frame's messages for ``FRAME_TOPICS``: intrinsics, image (bgr8) and, if it has any, labels (mono8)."""
     header = stamped_header(frame.stamp_ns, FRAME_ID)
     yield BagMessage(CAMERA_INFO_TOPIC, frame.stamp_ns, _camera_info(camera, header))
     yield BagMessage(IMAGE_TOPIC, frame.stamp_ns, _image(frame.image, "bgr8", header))
@@ -218,7 +224,7 @@ def frame_messages(frame: Frame, camera: CameraModel) -> Iterator[BagMessage]:
 
 
 def stamped_header(stamp_ns: int, frame_id: str) -> Any:
-    """A std_msgs/Header."""
+    """Return a std_msgs/Header."""
     seconds, nanoseconds = divmod(stamp_ns, _NS)
     stamp = STORE.types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
     return STORE.types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
@@ -255,7 +261,7 @@ def _choose_topics(reader: AnyReader, image_topic: str, label_topic: str, name: 
     counts = {topic: found.msgcount for topic, found in reader.topics.items()}
     for asked in filter(None, (image_topic, label_topic)):
         if asked not in kinds:
-            raise DatasetError(f"bag {name}: topic {asked} must be one of its image topics, {_listed(kinds)}")
+            raise DatasetError(f"bag {name}: topic {asked} must be one of its image topics: {_listed(kinds)}")
     label_topics = [topic for topic, kind in kinds.items() if kind == _RAW and topic.endswith("/label_image")]
     labels = label_topic or _only([topic for topic in label_topics if counts[topic]], "label topic", name)
     cameras = [topic for topic in kinds if topic != labels and topic.rsplit("/", 1)[-1] not in _OUTPUT_NAMES]
@@ -266,10 +272,10 @@ def _choose_topics(reader: AnyReader, image_topic: str, label_topic: str, name: 
 
 
 def _only(topics: List[str], what: str, name: str) -> str:
-    """The one topic of the list, or ""."""
+    """Return the only topic of a list; "" if the list is empty."""
     if len(topics) > 1:
         option = "--" + what.replace(" ", "-")
-        raise DatasetError(f"bag {name}: has more than one {what}, {_listed(topics)}; choose one with {option}")
+        raise DatasetError(f"bag {name}: has more than one {what}: {_listed(topics)}; select one with {option}")
     return topics[0] if topics else ""
 
 

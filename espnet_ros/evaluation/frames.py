@@ -1,4 +1,4 @@
-"""Frames: images that come one after another, with or without their true labels."""
+"""Frames: images in a sequence, with or without true labels, and the protocol of their sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from espnet_ros.errors import DatasetError
 from espnet_ros.types import UNLABELLED, ImageSize
 
 FIRST_STAMP_NS = 1_000_000_000
-"""Stamp of the first frame of a source without time of its own; stamp 0 means "no time" in ROS."""
+"""Stamp of the first frame of a source without timestamps. 0 would mean "no time" in ROS."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Frame:
     """One image of a source.
 
     Attributes:
-        name: the image's own name within the source, for messages and pages.
-        stamp_ns: when it was taken, in nanoseconds; grows from frame to frame.
-        image: (H, W, 3) uint8, BGR.
-        labels: (H, W) uint8 true class ids, 255 being unlabelled; None where the source has none.
+        name: name of the image within its source, for messages and reports.
+        stamp_ns: capture time in nanoseconds, increasing from frame to frame.
+        image: (H, W, 3) uint8 BGR.
+        labels: (H, W) uint8 true class ids, 255 for unlabelled pixels; None if the source has no labels.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Frame:
 
 
 class FrameSource(Protocol):
-    """Frames in order of time. It can be iterated more than once.
+    """Frames in order of time. Can be iterated more than once.
 
     Attributes:
-        name: where the frames come from, for messages.
-        has_labels: every frame has labels.
+        name: name of the source, for messages.
+        has_labels: whether every frame has labels.
     """
 
     name: str
@@ -48,18 +48,23 @@ class FrameSource(Protocol):
         """Read the frames one by one.
 
         Raises:
-            DatasetError: a frame cannot be read or breaks a rule; the message names both.
+            DatasetError: a frame cannot be read or breaks a rule; the message names the frame and the rule.
         """
 
     def __len__(self) -> int:
-        """Number of frames; of a video what its container claims, which may be a little off, 0 being unknown."""
+        """Return the number of frames. For a video this is its container's estimate, and 0 if that is missing."""
 
 
 def check_labels(labels: np.ndarray, image: np.ndarray, name: str) -> None:
-    """Refuse true labels that do not fit their image.
+    """Check that true labels fit their image.
+
+    Args:
+        labels: must be (H, W) uint8.
+        image: (H, W, 3).
+        name: name of the labels, for the message.
 
     Raises:
-        DatasetError: they are not one 8-bit id a pixel, or of another size.
+        DatasetError: the labels have the wrong dtype, number of channels or size.
     """
     if labels.dtype != np.uint8 or labels.ndim != 2:
         channels = labels.shape[2] if labels.ndim == 3 else 1
@@ -68,14 +73,19 @@ def check_labels(labels: np.ndarray, image: np.ndarray, name: str) -> None:
         )
     if labels.shape != image.shape[:2]:
         size, expected = ImageSize(*labels.shape), ImageSize(*image.shape[:2])
-        raise DatasetError(f"label image {name}: must be of its image's size {expected}, is {size}")
+        raise DatasetError(f"label image {name}: must have its image's size, {expected}, has {size}")
 
 
 def check_label_ids(labels: np.ndarray, table: ClassTable, name: str) -> None:
-    """Refuse true labels with an id that is neither in the class table nor 255.
+    """Check that every true label is a class id of the table or 255.
+
+    Args:
+        labels: (H, W) uint8.
+        table: the classes.
+        name: name of the frame, for the message.
 
     Raises:
-        DatasetError: the message names the frame, the table and the id.
+        DatasetError: the message names the frame, the table and the ids.
     """
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
     outside = [int(label) for label in present if len(table) <= label < UNLABELLED]

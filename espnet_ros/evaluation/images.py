@@ -17,15 +17,15 @@ DEFAULT_RATE_HZ = 15.0
 
 
 class ImageFolder:
-    """Images of a folder in the order of their names, with labels of the same stem from another folder.
+    """Images of a folder in the order of their names, optionally with label images of the same stems.
 
     Args:
         images: folder of images.
-        labels: folder of label images, whatever their suffix; None for none.
-        rate: the frames' stamps are ``1 / rate`` seconds apart.
+        labels: folder of label images; None for images without labels.
+        rate: frame rate in Hz that the stamps follow.
 
     Raises:
-        DatasetError: a folder is missing or empty, two files have one stem, or an image has no label image.
+        DatasetError: a folder is missing or empty, two files have the same stem, or an image has no label image.
     """
 
     def __init__(self, images: Path, labels: Optional[Path] = None, rate: float = DEFAULT_RATE_HZ) -> None:
@@ -39,7 +39,7 @@ class ImageFolder:
             if missing:
                 more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
                 raise DatasetError(
-                    f"image {missing[0]}{more}: every image needs a label image of the same stem, none in {labels}"
+                    f"image {missing[0]}{more}: every image needs a label image of the same stem, but {labels} has none"
                 )
 
     def __len__(self) -> int:
@@ -57,10 +57,10 @@ class ImageFolder:
 
 
 class VideoFile:
-    """Frames of a video file, at the video's own rate.
+    """Frames of a video file, at the video's frame rate.
 
     Raises:
-        DatasetError: the file is missing, is no video, or has no frame.
+        DatasetError: the file is missing, is not a video, or has no frames.
     """
 
     has_labels = False
@@ -69,14 +69,14 @@ class VideoFile:
         self.name = str(path)
         capture = self._open()
         self._rate = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE_HZ
-        self._claimed = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._estimated_count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         has_frame, _ = capture.read()
         capture.release()
         if not has_frame:
             raise DatasetError(f"video {path}: must have at least one frame, has none")
 
     def __len__(self) -> int:
-        return self._claimed
+        return self._estimated_count
 
     def __iter__(self) -> Iterator[Frame]:
         """See ``FrameSource``."""
@@ -94,32 +94,32 @@ class VideoFile:
 
     def _open(self) -> cv2.VideoCapture:
         if not Path(self.name).is_file():
-            raise DatasetError(f"video {self.name}: there is no such file")
+            raise DatasetError(f"video {self.name}: no such file")
         capture = cv2.VideoCapture(self.name)
         if not capture.isOpened():
-            raise DatasetError(f"video {self.name}: not a video that OpenCV can read")
+            raise DatasetError(f"video {self.name}: OpenCV cannot read it as a video")
         return capture
 
 
 def sibling_labels(images: Path) -> Optional[Path]:
-    """Folder ``labels`` beside a folder of images, or None."""
+    """Return the folder ``labels`` next to a folder of images, or None if there is none."""
     folder = images.expanduser().resolve().parent / LABELS_FOLDER
     return folder if folder.is_dir() and folder != images.resolve() else None
 
 
 def _list_images(folder: Path, what: str) -> Dict[str, Path]:
-    """Stem to path, in the order of the names."""
+    """Return the path of each image by its stem, in the order of the names."""
     try:
         paths: List[Path] = sorted(path for path in folder.expanduser().iterdir() if _is_image(path))
     except OSError as error:
         raise DatasetError(f"{what} {folder}: cannot be listed: {error.strerror}") from error
     if not paths:
-        raise DatasetError(f"{what} {folder}: must hold at least one image ({', '.join(IMAGE_SUFFIXES)}), holds none")
+        raise DatasetError(f"{what} {folder}: must contain at least one image ({', '.join(IMAGE_SUFFIXES)}), has none")
     by_stem: Dict[str, Path] = {}
     for path in paths:
         if path.stem in by_stem:
             other = by_stem[path.stem].name
-            raise DatasetError(f"{what} {folder}: stems must differ, but those of {other} and {path.name} do not")
+            raise DatasetError(f"{what} {folder}: stems must differ, but {other} and {path.name} have the same")
         by_stem[path.stem] = path
     return by_stem
 
@@ -135,5 +135,5 @@ def _read(path: Path, flags: int, what: str) -> np.ndarray:
         raise DatasetError(f"{what} {path}: cannot be read: {error.strerror}") from error
     pixels = cv2.imdecode(encoded, flags) if encoded.size else None
     if pixels is None:
-        raise DatasetError(f"{what} {path}: not an image that OpenCV can read")
+        raise DatasetError(f"{what} {path}: OpenCV cannot read it as an image")
     return np.asarray(pixels)

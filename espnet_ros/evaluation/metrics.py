@@ -10,39 +10,39 @@ from espnet_ros.types import UNLABELLED
 
 
 class ConfusionMatrix:
-    """Counts of (true class, predicted label) over all images added so far.
+    """Pixel counts by true class and predicted label, over all images added so far.
 
-    Every pixel with a true class counts, those of ignored classes too: "void" predicted as a car enlarges the union of
-    the car, and a car predicted as void is a missed car. Ignored classes are only left out of the mean. This is the
-    count by which the published CamVid weights have a mean IoU of 0.6868. Pixels whose truth is ``UNLABELLED`` are
-    left out; a pixel predicted as ``UNLABELLED``, or as another label outside the table, is wrong.
+    Pixels of ignored classes count too: void predicted as car enlarges the union of car, and car predicted as void is
+    a missed car. Ignored classes are only excluded from the mean. With this count the published CamVid weights have a
+    mean IoU of 0.6868. Pixels whose true label is ``UNLABELLED`` are excluded. A prediction of ``UNLABELLED``, or of
+    any other label outside the table, counts as wrong.
 
     Args:
-        num_classes: classes of the table; ids 0..num_classes - 1.
-        ignored: ids of classes that are no classes ("void").
+        num_classes: number of classes; their ids are 0..num_classes - 1.
+        ignored: ids of classes that are excluded from the mean, such as "void".
     """
 
     def __init__(self, num_classes: int, ignored: Sequence[int] = ()) -> None:
         self._num_classes = num_classes
         self._counted = np.ones(num_classes, bool)
         self._counted[list(ignored)] = False
-        # One more column than rows: what was predicted outside the table.
+        # The last column counts predictions outside the table.
         self._counts = np.zeros((num_classes, num_classes + 1), np.int64)
 
     @property
     def counts(self) -> np.ndarray:
-        """(C, C + 1) int64 pixels by truth (row) and prediction (column; the last is "outside the table")."""
+        """(C, C + 1) int64 pixel counts by true class (row) and prediction (column; the last: outside the table)."""
         return self._counts.copy()
 
     def add(self, labels: np.ndarray, truth: np.ndarray) -> None:
-        """Count one image.
+        """Add one image.
 
         Args:
             labels: (H, W) uint8 predicted labels.
             truth: (H, W) uint8 true class ids, or ``UNLABELLED``.
 
         Raises:
-            ValueError: the shapes differ, or a true id is outside the table.
+            ValueError: the shapes differ, or a true class id is outside the table.
         """
         if labels.shape != truth.shape:
             raise ValueError(f"labels have shape {labels.shape}, truth has {truth.shape}")
@@ -56,9 +56,9 @@ class ConfusionMatrix:
         self._counts += pixels.reshape(self._counts.shape)
 
     def class_iou(self) -> np.ndarray:
-        """(C,) float64 intersection over union by class id.
+        """Return the (C,) float64 intersection over union of each class.
 
-        NaN for ignored classes, and for classes that occur neither in the truth nor in the prediction.
+        NaN for ignored classes, and for classes that occur neither in the true nor in the predicted labels.
         """
         inside = self._counts[:, :-1]
         intersection = np.diagonal(inside).astype(np.float64)
@@ -67,13 +67,13 @@ class ConfusionMatrix:
         return np.where(has_value, intersection / np.where(has_value, union, 1), np.nan)
 
     def mean_iou(self) -> float:
-        """Mean of ``class_iou`` over the classes that have one; NaN where none has."""
+        """Return the mean of ``class_iou`` over the classes that have a value; NaN if none has."""
         values = self.class_iou()
         values = values[~np.isnan(values)]
         return float(values.mean()) if values.size else float("nan")
 
     def pixel_accuracy(self) -> float:
-        """Share of right labels among the pixels whose true class is not ignored, 0..1; NaN without such pixels."""
+        """Return the share of correct labels, 0 to 1, among pixels whose true class is not ignored; NaN without any."""
         rows = self._counts[self._counted]
         right = int(np.diagonal(self._counts)[self._counted].sum())
         return right / int(rows.sum()) if rows.any() else float("nan")

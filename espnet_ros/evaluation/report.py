@@ -1,10 +1,11 @@
-"""Runs an engine over labelled frames and says how good its labels are."""
+"""Evaluation: runs a segmenter over labelled frames and reports the quality of its labels."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 from espnet_ros import __version__
 from espnet_ros.classes import ClassTable
@@ -12,10 +13,11 @@ from espnet_ros.engines.base import Engine
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import Frame, FrameSource, check_label_ids
 from espnet_ros.evaluation.metrics import ConfusionMatrix
+from espnet_ros.evaluation.sources import open_frames
 from espnet_ros.segmenter import Segmenter
 
 Progress = Callable[[Iterable[Frame]], Iterable[Frame]]
-"""Wraps the frames of a run, to show how far it is."""
+"""Wraps the frames of an evaluation, such as ``tqdm`` does, to show its progress."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,15 @@ class EvaluationReport:
     """Result of one evaluation.
 
     Attributes:
-        mean_iou: mean of ``class_iou``; None where no class occurs.
-        class_iou: by class name, without ignored classes; None for a class that occurs nowhere.
-        pixel_accuracy: share of right labels where the true class is not void, 0..1; None without such pixels.
+        mean_iou: mean of ``class_iou``, 0 to 1; None if no class occurs.
+        class_iou: IoU by class name, without ignored classes; None for a class that does not occur.
+        pixel_accuracy: share of correct labels where the true class is not ignored, 0 to 1; None without such pixels.
         images: number of frames.
-        frames_per_second: images through the segmenter per second of its own time, reading excluded.
-        config: what was evaluated, as resolved: never "auto", never 0.
-        weights_sha256: of the weights, lower-case hex.
-        engine: backend, device, precision, and the reason for the backend.
-        version: of espnet_ros.
+        frames_per_second: frame rate of the segmenter alone, without reading the images.
+        config: parameters of the engine, with ``auto`` and 0 replaced by the values that were used.
+        weights_sha256: SHA-256 of the weights, lower-case hex.
+        engine: its backend, device and precision, and the reason for the backend.
+        version: version of espnet_ros.
     """
 
     mean_iou: Optional[float]
@@ -45,32 +47,42 @@ class EvaluationReport:
     version: str
 
     def as_dict(self) -> Dict[str, Any]:
-        """Attribute name to value, ready for JSON."""
+        """Return the attributes by name, ready for JSON."""
         return dict(self.__dict__)
 
 
-def evaluate(segmenter: Segmenter, source: FrameSource, progress: Optional[Progress] = None) -> EvaluationReport:
-    """Label every frame of a source and compare with its true labels.
+def evaluate(
+    segmenter: Segmenter, source: Union[FrameSource, str, Path], progress: Optional[Progress] = None
+) -> EvaluationReport:
+    """Label every frame of a source and compare the result with its true labels.
+
+    Args:
+        segmenter: the segmenter to evaluate.
+        source: frames with true labels, or a path for ``open_frames``: a folder of images with a folder ``labels`` next
+            to it, or a bag with a topic of labels.
+        progress: wraps the frames, to show progress.
 
     Raises:
-        DatasetError: the source has no labels, no frames, or labels outside the class table.
+        DatasetError: the source cannot be read, or has no labels, no frames, or labels outside the class table.
         EngineError: the engine failed.
     """
+    if isinstance(source, (str, Path)):
+        source = open_frames(source)
     if not source.has_labels:
-        raise DatasetError(f"{source.name}: an evaluation needs true labels, there are none")
+        raise DatasetError(f"{source.name}: an evaluation needs true labels, but there are none")
     table = segmenter.engine.spec.class_table
     matrix = confusion_matrix_for(table)
     images, seconds = 0, 0.0
     for frame in progress(source) if progress else source:
         if frame.labels is None:
-            raise DatasetError(f"{source.name}, {frame.name}: an evaluation needs true labels, there are none")
+            raise DatasetError(f"{source.name}, {frame.name}: an evaluation needs true labels, but there are none")
         check_label_ids(frame.labels, table, frame.name)
         segmentation = segmenter.segment(frame.image)
         matrix.add(segmentation.labels, frame.labels)
         seconds += segmentation.times.total
         images += 1
     if not images:
-        raise DatasetError(f"{source.name}: must hold at least one frame, holds none")
+        raise DatasetError(f"{source.name}: must contain at least one frame, has none")
     engine = segmenter.engine
     return EvaluationReport(
         mean_iou=_number(matrix.mean_iou()),
@@ -91,18 +103,18 @@ def evaluate(segmenter: Segmenter, source: FrameSource, progress: Optional[Progr
 
 
 def confusion_matrix_for(table: ClassTable) -> ConfusionMatrix:
-    """An empty matrix for a class table, with its ignored classes."""
+    """Return an empty confusion matrix for a class table."""
     return ConfusionMatrix(len(table), [row.id for row in table.classes if row.ignore])
 
 
 def class_iou_by_name(matrix: ConfusionMatrix, table: ClassTable) -> Dict[str, Optional[float]]:
-    """Class name to IoU, without ignored classes; None for a class that occurs nowhere."""
+    """Return the IoU by class name, without ignored classes; None for a class that does not occur."""
     values = matrix.class_iou()
     return {row.name: _number(values[row.id]) for row in table.classes if not row.ignore}
 
 
 def resolved_config(engine: Engine) -> Dict[str, Any]:
-    """The parameters that an engine was built from, each with the value that it had in the end."""
+    """Return an engine's parameters, with ``auto`` and 0 replaced by the values that were used."""
     spec = engine.spec
     return {
         "network": spec.checkpoint.network,
@@ -118,7 +130,7 @@ def resolved_config(engine: Engine) -> Dict[str, Any]:
 
 
 def format_class_iou(class_iou: Dict[str, Optional[float]]) -> List[str]:
-    """One line of text a class: name and IoU in percent."""
+    """Return one line per class: its name and its IoU in percent."""
     width = max(len(name) for name in class_iou)
     return [f"{name:<{width}}  {_percent(value):>6}" for name, value in class_iou.items()]
 
@@ -128,5 +140,5 @@ def _percent(value: Optional[float]) -> str:
 
 
 def _number(value: float) -> Optional[float]:
-    """JSON has no NaN."""
+    """Return None for NaN, which JSON does not have."""
     return None if math.isnan(value) else float(value)

@@ -129,7 +129,9 @@ def test_an_image_without_labels_of_its_stamp_is_named(tmp_path):
         ("/label_image", IMAGE, 3, _raw(first.labels, "mono8", first.stamp_ns)),
     ]
     _write(tmp_path / "bag", messages)
-    with pytest.raises(DatasetError, match=r"label image of the same stamp on /label_image, 1 have none.*2\.066666667"):
+    with pytest.raises(
+        DatasetError, match=r"label image with the same stamp on /label_image, but 1 have none.*2\.066666667"
+    ):
         list(BagFrames(tmp_path / "bag"))
 
 
@@ -149,14 +151,14 @@ def test_two_cameras_must_be_chosen_from(tmp_path):
     (frame,) = _frames(1)
     messages = [(topic, IMAGE, 1, _raw(frame.image, "bgr8", 1)) for topic in ("/left/image", "/right/image")]
     _write(tmp_path / "bag", messages)
-    with pytest.raises(DatasetError, match="more than one image topic, /left/image, /right/image; .*--image-topic"):
+    with pytest.raises(DatasetError, match="more than one image topic: /left/image, /right/image; .*--image-topic"):
         BagFrames(tmp_path / "bag")
     assert len(BagFrames(tmp_path / "bag", image_topic="/right/image")) == 1
 
 
 def test_an_unknown_topic_is_refused_with_those_there_are(tmp_path):
     create_bag(_frames(), tmp_path / "bag")
-    with pytest.raises(DatasetError, match="topic /x must be one of its image topics, /camera/image_raw"):
+    with pytest.raises(DatasetError, match="topic /x must be one of its image topics: /camera/image_raw"):
         BagFrames(tmp_path / "bag", image_topic="/x")
 
 

@@ -83,7 +83,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=f"image folder {re.escape(str(tmp_path))}: must hold at least one image"):
+    with pytest.raises(DatasetError, match=f"image folder {re.escape(str(tmp_path))}: must contain at least one image"):
         ImageFolder(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_two_images_of_one_stem_are_refused(drive):
 
 def test_labels_of_another_size_are_refused(drive):
     _write(drive / "labels" / "a.png", np.zeros((10, 6), np.uint8))
-    with pytest.raises(DatasetError, match=r"label image .*a\.png: must be of its image's size 6x10, is 10x6"):
+    with pytest.raises(DatasetError, match=r"label image .*a\.png: must have its image's size, 6x10, has 10x6"):
         _read_all(drive)
 
 
@@ -120,7 +120,7 @@ def test_labels_of_16_bit_are_refused(drive):
 @pytest.mark.parametrize("content", [b"", b"no image at all"])
 def test_an_unreadable_image_is_named(drive, content):
     (drive / "images" / "a.png").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"image .*a\.png: not an image that OpenCV can read"):
+    with pytest.raises(DatasetError, match=r"image .*a\.png: OpenCV cannot read it as an image"):
         _read_all(drive)
 
 
@@ -151,7 +151,7 @@ def test_a_video_gives_its_frames_at_its_own_rate(tmp_path):
 
 def test_a_file_that_is_no_video_is_refused(tmp_path):
     (tmp_path / "x.mp4").write_bytes(b"no video")
-    with pytest.raises(DatasetError, match=r"video .*x\.mp4: not a video"):
+    with pytest.raises(DatasetError, match=r"video .*x\.mp4: OpenCV cannot read it as a video"):
         VideoFile(tmp_path / "x.mp4")
-    with pytest.raises(DatasetError, match="there is no such file"):
+    with pytest.raises(DatasetError, match="no such file"):
         VideoFile(tmp_path / "y.mp4")

@@ -144,7 +144,7 @@ def test_ready_engines_have_answered_the_kind_of_image_that_flows(workshop):
 
 def test_a_ready_engine_that_is_not_warm_is_warmed_up_before_it_is_used(workshop, monkeypatch):
     workshop.start(READY)
-    monkeypatch.setattr(workshop.control.segmenter, "flow_changed", None)  # the background has no time yet
+    monkeypatch.setattr(workshop.control.segmenter, "on_input_change", None)  # the background has no time yet
     workshop.ask()
     assert workshop.control.report().ready_alphas == (8,)
     workshop.change(alpha=3)

@@ -32,7 +32,7 @@ def test_a_missing_label_is_named(scenes):
 
 def test_labels_of_another_size_are_named(scenes):
     cv2.imwrite(str(scenes / "train" / "labels" / "a_2.png"), np.zeros((48, 60), np.uint8))
-    with pytest.raises(DatasetError, match=r"labels/a_2.png: must be of its image's size 48x64, is 48x60"):
+    with pytest.raises(DatasetError, match=r"labels/a_2.png: must have its image's size, 48x64, has 48x60"):
         _load(scenes)
 
 

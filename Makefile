@@ -1,6 +1,6 @@
 # Thin names for what people and CI run. `make` lists them.
 IN_ENV := scripts/in_env
-PYTHON_FILES := espnet_ros test launch scripts/relocate_cmake.py setup.py
+PYTHON_FILES := espnet_ros examples test launch scripts/relocate_cmake.py setup.py
 # What runs on a robot stays within this Python.
 ROBOT_PYTHON := 3.8
 # Test files that run at a time.
@@ -37,8 +37,9 @@ lint: setup ## ruff, mypy strict, spelling, and Python $(ROBOT_PYTHON) syntax fo
 	@$(IN_ENV) ruff check $(PYTHON_FILES)
 	@$(IN_ENV) ruff format --check $(PYTHON_FILES)
 	@$(IN_ENV) mypy
+	@$(IN_ENV) mypy examples
 	@$(IN_ENV) codespell
-	@$(IN_ENV) vermin --target=$(ROBOT_PYTHON)- --no-tips --violations espnet_ros launch setup.py
+	@$(IN_ENV) vermin --target=$(ROBOT_PYTHON)- --no-tips --violations espnet_ros examples launch setup.py
 
 format: setup ## rewrite the layout of the code
 	@$(IN_ENV) ruff check --fix $(PYTHON_FILES)

@@ -29,7 +29,7 @@ def test_the_largest_option_that_holds_the_rate_is_taken_at_once(rate, option):
     assert make_governor(Goal("rate", rate)).decide(observation).option == option
 
 
-def test_a_rate_that_the_camera_does_not_give_is_not_missed():
+def test_a_camera_slower_than_the_target_lowers_the_needed_rate():
     decision = make_governor(Goal("rate", 20.0)).decide(observe(0.0, frame_time=0.08, input_rate=10.0))
     assert not decision.changed  # 10 * 80 ms = 0.8
 
@@ -40,20 +40,20 @@ def test_the_reason_names_the_measurement_and_the_goal():
     assert decision.reason == "power: 10 W, limit 8 W, load 125%: switching to alpha 8, 256x512"
 
 
-def test_watts_above_the_budget_are_answered_by_the_most_accurate_option_below_it():
+def test_power_above_the_limit_switches_to_the_most_accurate_option_below_it():
     # Busy all the time: 12 W. 30 * 12.5 ms is 0.375 busy for alpha 5 at half size, 0.6 for alpha 8: 8 W.
     decision = make_governor(Goal("power", 9.0)).decide(observe(0.0, frame_time=0.08, watts=12.0))
     assert decision.option == Option(8, HALF)  # 12 - (12 - 8) = 8 W, 0.89 of 9
 
 
-def test_a_lower_rate_comes_before_a_lower_alpha_where_it_saves_the_watts():
+def test_a_lower_rate_is_preferred_to_a_lower_alpha_if_it_saves_enough_power():
     allowed = replace(ALLOWED, max_rates=(5.0, math.inf))
     # 5 * 80 ms = 0.4 busy: 6 W.
     decision = make_governor(Goal("power", 9.0), allowed=allowed).decide(observe(0.0, frame_time=0.08, watts=12.0))
     assert decision.option == Option(8, FULL, 5.0)
 
 
-def test_a_late_answer_moves_to_an_option_that_is_in_time():
+def test_high_latency_switches_to_a_faster_option():
     # 100 ms of 80: times 5/8 is 62.5 ms (0.78).
     decision = make_governor(Goal("latency", 0.08)).decide(observe(0.0, frame_time=0.08, latency=0.1))
     assert decision.option == Option(5, FULL)
@@ -66,7 +66,7 @@ def test_after_a_change_observations_count_only_when_it_has_settled():
     assert governor.decide(observe(2.0, frame_time=0.2)).changed
 
 
-def test_while_a_change_is_under_way_nothing_is_decided():
+def test_nothing_is_decided_while_a_change_is_in_progress():
     governor = make_governor(Goal("rate", 12.5))
     assert governor.decide(observe(0.0, frame_time=0.08, switching=True)).reason == "the last change is in progress"
     assert not governor.decide(observe(1.0, frame_time=0.08)).changed
@@ -105,7 +105,7 @@ def test_at_a_load_on_the_boundary_the_options_do_not_alternate():
     assert {decision.option for decision in hold_load(governor, 0.0, 600, frame_time=0.08)} == {Option(8, FULL)}
 
 
-def test_a_step_up_that_keeps_failing_is_tried_ever_more_rarely():
+def test_a_step_up_that_keeps_failing_is_tried_less_and_less_often():
     # The model says 80 ms for alpha 8, but each time it runs it misses the goal of 8/s; only 3 and 8 are allowed.
     governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=replace(ALLOWED, alphas=(3, 8), sizes=(FULL,)))
     tries = []
@@ -123,7 +123,7 @@ def test_a_step_up_that_keeps_failing_is_tried_ever_more_rarely():
     ("kind", "target", "name"),
     [("power", 5.0, "power"), ("latency", 0.1, "latency"), ("rate", 9.0, "frame time")],
 )
-def test_what_cannot_be_read_changes_nothing_and_is_named(kind, target, name):
+def test_a_missing_measurement_changes_nothing_and_is_named(kind, target, name):
     decision = make_governor(Goal(kind, target)).decide(Observation(0.0))
     assert not decision.changed
     assert decision.reason == f"{kind}: the {name} is unknown, keeping the current option"
@@ -138,7 +138,7 @@ def test_thermal_without_a_temperature_changes_nothing_and_says_so():
 
 
 @pytest.mark.parametrize("goal", [Goal("thermal"), Goal("rate", 5.0), Goal("power", 50.0)])
-def test_heat_is_stepped_down_from_at_once_under_every_kind(goal):
+def test_heat_causes_a_step_down_at_once_for_every_kind(goal):
     observation = observe(0.0, frame_time=0.08, watts=12.0, temperature=83.0)
     decision = make_governor(goal).decide(observation)
     # The ceiling is 0.92 * 12 = 11.04 W. alpha 5 is busy all the time and draws 12 W, alpha 3 draws 2 + 0.9 * 10 W.
@@ -146,7 +146,7 @@ def test_heat_is_stepped_down_from_at_once_under_every_kind(goal):
     assert decision.reason.startswith("83.0 °C, limit 85 °C")
 
 
-def test_a_temperature_that_rises_is_answered_before_the_limit():
+def test_a_rising_temperature_causes_a_step_down_before_the_limit():
     governor = make_governor(Goal("thermal"))
     # 0.5 degrees a second: at 78 the limit of 85 is 14 s away.
     decisions = [governor.decide(observe(float(t), frame_time=0.08, temperature=66 + t / 2)) for t in range(25)]
@@ -160,14 +160,14 @@ def test_a_board_that_cools_down_is_given_time():
     assert sum(decision.changed for decision in decisions) == 1
 
 
-def test_throttling_where_nothing_draws_less_is_said():
+def test_throttling_at_the_lowest_power_is_reported():
     governor = make_governor(Goal("thermal"), alpha=3, size=HALF)
     decision = governor.decide(observe(0.0, frame_time=0.0075, temperature=96.0, throttled=True))
     assert not decision.changed
     assert decision.reason == "the board is throttling at 96 °C; no allowed option draws less power"
 
 
-def test_the_power_mode_moves_where_it_is_allowed_and_saves_alpha():
+def test_an_allowed_power_mode_is_changed_before_alpha():
     allowed = replace(ALLOWED, modes=("slow", "fast"))
     observation = observe(0.0, frame_time=0.08)
     decision = make_governor(Goal("rate", 20.0), mode="slow", allowed=allowed).decide(observation)
@@ -182,7 +182,7 @@ def test_an_option_that_is_no_longer_allowed_is_left_at_once():
     assert decision.reason.startswith("the current option is not allowed")
 
 
-def test_a_smaller_budget_is_obeyed_at_once():
+def test_a_lower_power_limit_takes_effect_at_once():
     governor = make_governor(Goal("power", 20.0))
     assert not governor.decide(observe(0.0, frame_time=0.08, watts=12.0)).changed
     governor.set_goal(Goal("power", 9.0))

@@ -56,12 +56,12 @@ def cost_models(monkeypatch):
         ({"governor": "latency", "governor_max_temperature": 70.0}, Goal("latency", 0.2, 70.0)),
     ],
 )
-def test_the_promise_is_that_of_the_parameters(values, goal):
+def test_the_goal_is_that_of_the_parameters(values, goal):
     assert goal_from(NodeConfig(**values)) == goal
 
 
 @pytest.mark.parametrize("kind", ["off", "thermal"])
-def test_a_promise_without_a_target_has_none(kind):
+def test_a_goal_without_a_target_has_none(kind):
     goal = goal_from(NodeConfig(governor=kind))
     assert goal.kind == kind and math.isnan(goal.target)
 
@@ -82,7 +82,7 @@ def test_a_promise_without_a_target_has_none(kind):
         ({}, {"mode": "MAXQ", "modes": ("MAXQ", "MAXN")}, AllowedOptions((3, 5, 8), (FULL,), modes=("MAXQ", "MAXN"))),
     ],
 )
-def test_what_the_parameters_do_not_name_stays_as_it_is(values, present, allowed):
+def test_empty_parameters_allow_only_the_current_value(values, present, allowed):
     assert allowed_options(NodeConfig(**values), STATE._replace(**present)) == allowed
 
 
@@ -94,20 +94,20 @@ def test_what_the_parameters_do_not_name_stays_as_it_is(values, present, allowed
         (Option(8, HALF), {}, {"input_height": 256, "input_width": 512}),
         (Option(8, FULL, 5.0), {}, {"max_rate": 5.0}),
         (Option(8, FULL), {"max_rate": 5.0}, {"max_rate": 0.0}),
-        (Option(8, FULL, 5.0, "MAXQ"), {"max_rate": 5.0, "mode": "MAXN"}, {}),  # the mode has a way of its own
+        (Option(8, FULL, 5.0, "MAXQ"), {"max_rate": 5.0, "mode": "MAXN"}, {}),  # the mode is set separately
     ],
 )
-def test_only_parameters_that_become_others_are_set(option, present, changes):
+def test_only_changed_parameters_are_set(option, present, changes):
     assert parameter_changes(option, STATE._replace(**present)) == changes
 
 
-def test_before_anything_was_followed_there_is_no_decision():
+def test_there_is_no_decision_before_the_first_update():
     binding = GovernorBinding()
     assert binding.decide(observe(0.0)) is None
     assert binding.decision is None and math.isnan(binding.target)
 
 
-def test_a_promise_that_is_held_changes_nothing():
+def test_a_goal_that_is_met_changes_nothing():
     binding = GovernorBinding()
     binding.update(HOLDS_12, STATE, 0.0)
     decision = binding.decide(observe(0.0))
@@ -116,7 +116,7 @@ def test_a_promise_that_is_held_changes_nothing():
     assert (binding.target, binding.changes, binding.last_change) == (12.0, 0, "")
 
 
-def test_another_promise_holds_from_the_next_decision_on():
+def test_another_goal_applies_from_the_next_decision_on():
     binding = GovernorBinding()
     binding.update(HOLDS_12, STATE, 0.0)
     binding.decide(observe(0.0))
@@ -126,7 +126,7 @@ def test_another_promise_holds_from_the_next_decision_on():
     assert (binding.target, binding.changes, binding.last_change) == (12.5, 1, decision.reason)
 
 
-def test_another_choice_holds_from_the_next_decision_on():
+def test_other_allowed_options_apply_from_the_next_decision_on():
     binding = GovernorBinding()
     binding.update(HOLDS_12, STATE, 0.0)
     binding.decide(observe(0.0))
@@ -134,7 +134,7 @@ def test_another_choice_holds_from_the_next_decision_on():
     assert binding.decide(observe(1.0)).option == Option(3, FULL)
 
 
-def test_what_a_person_sets_is_taken_over():
+def test_a_manual_change_is_adopted():
     binding = GovernorBinding()
     binding.update(HOLDS_12, STATE, 0.0)
     binding.decide(observe(0.0))
@@ -143,7 +143,7 @@ def test_what_a_person_sets_is_taken_over():
     assert (decision.option, decision.changed, binding.changes) == (Option(5, FULL), False, 0)
 
 
-def test_what_was_learned_stays_until_precision_table_hold_or_mode_are_others(cost_models):
+def test_learned_costs_stay_until_precision_table_hold_or_fixed_mode_change(cost_models):
     update, moved = GovernorBinding().update, ("MAXQ", "MAXN")
     update(HOLDS_12, STATE, 0.0)
     update(HOLDS_12, STATE._replace(alpha=3, max_rate=5.0), 1.0)
@@ -153,14 +153,14 @@ def test_what_was_learned_stays_until_precision_table_hold_or_mode_are_others(co
     update(HOLDS_12, STATE._replace(precision="fp32", mode="MAXN"), 4.0)
     assert cost_models[1:] == [("", "fp32", None), ("", "fp32", "MAXQ"), ("", "fp32", "MAXN")]
     update(HOLDS_12, STATE._replace(mode="MAXQ", modes=moved), 5.0)
-    update(HOLDS_12, STATE._replace(mode="MAXN", modes=moved), 6.0)  # its own to move
+    update(HOLDS_12, STATE._replace(mode="MAXN", modes=moved), 6.0)  # controlled by the governor
     assert cost_models[4:] == [("", "fp16", "MAXQ")]
     hold_20 = NodeConfig(governor="rate", governor_rate=12.0, governor_hold=20.0)
     update(hold_20, STATE._replace(mode="MAXN", modes=moved), 7.0)
     assert len(cost_models) == 6
 
 
-def test_the_end_forgets_all():
+def test_reset_drops_everything():
     binding = GovernorBinding()
     binding.update(NodeConfig(governor="rate", governor_rate=12.5), STATE, 0.0)
     assert binding.decide(observe(0.0)).changed
@@ -178,16 +178,16 @@ def test_a_tx2_is_predicted_by_its_own_model(tmp_path, precision, predicted):
 
 
 @pytest.mark.process
-def test_the_device_tree_is_looked_for_where_the_environment_says(tmp_path, monkeypatch):
+def test_the_device_tree_is_searched_below_the_host_root(tmp_path, monkeypatch):
     monkeypatch.setenv("ESPNET_HOST_ROOT", str(Tx2(tmp_path).root))
     assert isinstance(choose_cost_model("", STATE), Tx2CostModel)
 
 
-def test_elsewhere_multiplications_count(tmp_path):
+def test_other_boards_use_the_operation_count_model(tmp_path):
     assert choose_cost_model("", STATE, tmp_path) == OperationCostModel()
 
 
-def test_a_measured_table_comes_first_and_is_read_for_the_present_mode(tmp_path, monkeypatch):
+def test_a_measured_table_has_priority_and_is_read_for_the_current_mode(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "power.csv").write_text(TABLE)
     costs = choose_cost_model("~/power.csv", STATE._replace(mode="MAXN"), tmp_path)

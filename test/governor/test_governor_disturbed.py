@@ -20,18 +20,18 @@ def _first_change(decisions):
     return [decision.changed for decision in decisions].index(True)
 
 
-def test_where_the_camera_gives_less_than_was_promised_the_reason_says_so():
+def test_the_reason_reports_a_camera_below_the_target():
     decision = make_governor(Goal("rate", 20.0)).decide(observe(0.0, frame_time=0.08, input_rate=10.0))
     assert decision.reason == "rate: 12.5 frames/s possible, the camera delivers 10 of the target 20, load 80%"
 
 
-def test_where_the_camera_is_not_known_the_promised_rate_is_held():
+def test_the_target_is_used_while_the_camera_rate_is_unknown():
     # 12.5 * 80 ms is 1.
     decision = make_governor(Goal("rate", 12.5)).decide(observe(0.0, frame_time=0.08, input_rate=math.nan))
     assert decision.option == Option(5, FULL)
 
 
-def test_a_camera_of_10_images_is_not_missed_by_an_option_of_10():
+def test_a_10_hz_option_meets_a_10_hz_camera():
     allowed = replace(ALLOWED, max_rates=(10.0, math.inf))
     governor = make_governor(Goal("rate", 12.0), max_rate=10.0, allowed=allowed)
     # A second holds 9, 10 or 11 of its images.
@@ -39,14 +39,14 @@ def test_a_camera_of_10_images_is_not_missed_by_an_option_of_10():
     assert not any(governor.decide(observation).changed for observation in observations)
 
 
-def test_noise_about_a_load_that_holds_breaks_no_promise():
+def test_noise_around_an_acceptable_load_causes_no_change():
     # 11.9 * 80 ms is 0.952; every second reading is 4 % longer, 0.990.
     governor = make_governor(Goal("rate", 11.9))
     observations = [observe(float(t), frame_time=0.08 * (0.96 if t % 2 else 1.04)) for t in range(1, 300)]
     assert not any(governor.decide(observation).changed for observation in observations)
 
 
-def test_a_camera_that_stops_changes_nothing_and_starts_the_hold_anew():
+def test_a_stopped_camera_changes_nothing_and_restarts_the_hold():
     governor = make_governor(Goal("power", 20.0), alpha=3)
     hold_load(governor, 0.0, 10, frame_time=0.03, watts=11.0)
     stopped = hold_load(governor, 10.0, 30, input_rate=0.0, watts=2.0)
@@ -56,20 +56,20 @@ def test_a_camera_that_stops_changes_nothing_and_starts_the_hold_anew():
     assert _first_change(hold_load(governor, 40.0, 20, frame_time=0.03, watts=11.0)) == 12
 
 
-def test_heat_is_answered_while_no_images_arrive():
+def test_heat_causes_a_step_down_without_images():
     governor = make_governor(Goal("power", 20.0))
     governor.decide(observe(0.0, frame_time=0.08, watts=12.0, temperature=60.0))
     assert governor.decide(observe(1.0, input_rate=0.0, temperature=84.0)).changed
 
 
-def test_watts_that_are_missing_for_30_seconds_start_the_hold_anew():
+def test_power_missing_for_30_seconds_restarts_the_hold():
     governor = make_governor(Goal("power", 20.0), alpha=3)
     hold_load(governor, 0.0, 10, frame_time=0.03, watts=11.0)
     assert not any(decision.changed for decision in hold_load(governor, 10.0, 30, frame_time=0.03))
     assert _first_change(hold_load(governor, 40.0, 20, frame_time=0.03, watts=11.0)) == 12
 
 
-def test_watts_that_stick_lead_one_step_up_and_no_further():
+def test_stuck_power_allows_only_one_step_up():
     allowed = replace(ALLOWED, sizes=(FULL,))
     governor = make_governor(
         Goal("power", 11.9), alpha=3, allowed=replace(allowed, max_rates=(2.0, 4.0, 8.0)), max_rate=2.0
@@ -79,12 +79,12 @@ def test_watts_that_stick_lead_one_step_up_and_no_further():
     assert decisions[-1].reason == "power: the reading is stuck at 5 W since the last change, waiting for a new one"
 
 
-def test_watts_that_stick_above_the_budget_take_one_step_down():
+def test_stuck_power_above_the_limit_causes_only_one_step_down():
     decisions = hold_load(make_governor(Goal("power", 9.0)), 0.0, 60, frame_time=0.08, watts=12.0)
     assert sum(decision.changed for decision in decisions) == 1
 
 
-def test_after_a_minute_of_sleep_the_hold_starts_anew():
+def test_a_gap_of_a_minute_restarts_the_hold():
     governor = make_governor(Goal("rate", 8.0), alpha=3)
     hold_load(governor, 0.0, 11, frame_time=0.03)
     assert _first_change(hold_load(governor, 70.0, 20, frame_time=0.03)) == 12
@@ -96,7 +96,7 @@ def test_a_clock_that_goes_back_does_not_stop_the_governor():
     assert governor.decide(observe(10.0, frame_time=0.3)).changed
 
 
-def test_with_a_single_option_nothing_changes_and_the_reason_says_why():
+def test_a_single_option_is_kept_with_a_reason():
     only = AllowedOptions(alphas=(8,), sizes=(FULL,))
     for goal, readings in (
         (Goal("rate", 20.0), {}),
@@ -107,7 +107,7 @@ def test_with_a_single_option_nothing_changes_and_the_reason_says_why():
         assert not decision.changed and decision.reason.endswith("; no allowed option does better")
 
 
-def test_what_the_rules_forbid_is_left_even_while_a_change_settles():
+def test_a_forbidden_option_is_left_even_while_a_change_settles():
     governor = make_governor(Goal("rate", 12.5))
     assert governor.decide(observe(0.0, frame_time=0.08)).option == Option(5, FULL)
     governor.set_allowed(replace(ALLOWED, alphas=(3, 8)))
@@ -120,7 +120,7 @@ def test_a_forbidden_option_is_left_without_readings_for_one_that_draws_no_more(
     assert governor.decide(observe(0.0)).option == Option(3, FULL, 5.0)
 
 
-def test_an_alpha_set_by_hand_is_kept_where_it_holds_the_promise_and_left_where_not():
+def test_a_manual_alpha_is_kept_only_if_it_meets_the_goal():
     governor = make_governor(Goal("rate", 12.0))
     assert not governor.decide(observe(0.0, frame_time=0.08)).changed
     governor.set_current(Option(3, FULL), 1.0)
@@ -142,22 +142,22 @@ def _up_and_broken(frame_time, tuning=None):
     raise AssertionError("alpha 8 was kept")
 
 
-def test_a_step_up_that_fails_is_taken_back_10_seconds_later():
+def test_a_failed_step_up_is_undone_after_10_seconds():
     assert _up_and_broken(0.13)[1] == 12 + 10  # 8 * 130 ms = 1.04
 
 
-def test_a_step_up_that_fails_badly_is_taken_back_at_once():
+def test_a_step_up_that_fails_badly_is_undone_at_once():
     assert _up_and_broken(0.19)[1] == 12 + 2  # 8 * 190 ms = 1.52
 
 
-def test_while_a_step_down_waits_its_reason_says_so():
+def test_the_reason_reports_a_waiting_step_down():
     governor = Governor(Goal("rate", 8.0), ONLY_ALPHA, Option(3, FULL), HandCostModel())
     hold_load(governor, 0.0, 13, frame_time=0.03)
     decision = governor.decide(observe(14.0, frame_time=0.13))
     assert decision.reason == ("rate: 7.69 frames/s possible, target 8, load 104%; the next change is allowed in 8 s")
 
 
-def test_what_failed_is_tried_again_at_once_where_the_promise_asks_for_much_less():
+def test_a_failed_option_is_retried_at_once_for_a_much_easier_goal():
     # It was predicted at 64 % and came to 104 %. At 4 frames/s it is believed to need 4 * 130 ms = 0.52.
     governor, failed_at, _ = _up_and_broken(0.13)
     assert not any(decision.changed for decision in hold_load(governor, failed_at + 1.0, 20, frame_time=0.03))
@@ -166,7 +166,7 @@ def test_what_failed_is_tried_again_at_once_where_the_promise_asks_for_much_less
     assert _first_change(hold_load(governor, failed_at + 1.0, 20, frame_time=0.03)) < 15
 
 
-def test_an_option_that_fails_only_after_a_while_is_tried_ever_more_rarely():
+def test_an_option_that_fails_only_after_a_while_is_tried_less_and_less_often():
     # alpha 8 takes the 80 ms that the model says, but 140 ms from its eighth second on.
     governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
     tries = []
@@ -181,7 +181,7 @@ def test_an_option_that_fails_only_after_a_while_is_tried_ever_more_rarely():
     assert pauses[0] >= 24 and all(later > earlier or earlier > 600 for earlier, later in zip(pauses, pauses[1:]))
 
 
-def test_a_smaller_budget_is_not_the_fault_of_the_step_up_before_it():
+def test_a_harder_goal_does_not_fail_the_step_up_before_it():
     governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
     hold_load(governor, 0.0, 14, frame_time=0.03)
     assert governor.current.alpha == 8
@@ -191,14 +191,14 @@ def test_a_smaller_budget_is_not_the_fault_of_the_step_up_before_it():
     assert _first_change(hold_load(governor, 17.0, 20, frame_time=0.03)) == 13  # settled at 18, held for 12
 
 
-def test_a_load_that_jumps_soon_after_a_step_up_is_answered_at_once():
+def test_a_load_jump_soon_after_a_step_up_causes_a_step_down_at_once():
     governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
     hold_load(governor, 0.0, 13, frame_time=0.03)
     decisions = hold_load(governor, 13.0, 3, frame_time=0.08) + hold_load(governor, 16.0, 3, frame_time=0.13)
     assert _first_change(decisions) == 3  # second 16; without the jump it would be 22
 
 
-def test_while_the_board_is_hot_and_cools_nothing_that_draws_more_is_chosen():
+def test_a_hot_board_gets_no_option_with_more_power_while_it_cools():
     governor = make_governor(Goal("rate", 8.0), alpha=3, allowed=ONLY_ALPHA)
 
     def decide(second, temperature):
@@ -211,7 +211,7 @@ def test_while_the_board_is_hot_and_cools_nothing_that_draws_more_is_chosen():
     assert [decide(second, 60.0) for second in range(100, 120)].count(True) == 1
 
 
-def test_how_the_temperature_rose_before_a_change_by_hand_is_no_reason_to_step_down():
+def test_a_temperature_slope_from_before_a_manual_change_is_ignored():
     governor = make_governor(Goal("rate", 5.0))
 
     def decide(second, frame_time, temperature):
@@ -236,7 +236,7 @@ def test_a_short_hold_steps_up_early_and_backs_off_as_long(hold):
     assert len(tries) <= 3
 
 
-def test_a_hold_of_a_minute_stretches_the_trial_and_the_longest_bar():
+def test_a_long_hold_extends_the_trial_and_the_backoff_limit():
     tuning = Tuning(hold=100.0)
     assert (tuning.min_interval, tuning.trial_time, tuning.backoff_limit) == (10.0, 500.0, 800.0)
 
@@ -253,11 +253,11 @@ def test_what_a_change_did_to_the_watts_scales_the_next_prediction():
     costs.observe(Option(8, FULL, 5.0), observe(0.0, frame_time=0.08, watts=3 + 20 * 0.4))
     assert costs.watts(Option(8, FULL, 10.0), worst_case=False) == pytest.approx(11 + 4)  # 0.4 more busy by the model
     costs.observe(Option(8, FULL, 10.0), observe(3.0, frame_time=0.08, watts=3 + 20 * 0.8))
-    # Half of the surprise: sqrt(2) for each watt of the model.
+    # Half of the error is learned: sqrt(2) watts per watt of the model.
     assert costs.watts(Option(8, FULL, 5.0), worst_case=False) == pytest.approx(19 - 4 * math.sqrt(2))
 
 
-def test_a_step_out_of_a_load_that_has_just_jumped_teaches_nothing():
+def test_nothing_is_learned_from_a_step_after_a_load_jump():
     costs = CostEstimator(HandCostModel(), 12.0)
     for second in range(3):
         costs.observe(Option(8, FULL), observe(float(second), frame_time=0.08))
@@ -266,7 +266,7 @@ def test_a_step_out_of_a_load_that_has_just_jumped_teaches_nothing():
     assert costs.frame_time(Option(8, FULL), worst_case=False) == pytest.approx(0.08)
 
 
-def test_a_surprise_is_learned_less_the_more_often_the_model_was_right():
+def test_a_prediction_error_is_learned_less_the_more_often_the_model_was_right():
     costs = CostEstimator(HandCostModel(), 12.0)
     costs.observe(Option(3, FULL), observe(0.0, frame_time=0.03))
     costs.observe(Option(8, FULL), observe(3.0, frame_time=0.08))  # as predicted
@@ -278,7 +278,7 @@ _ODD = (math.nan, math.inf, -math.inf, 0.0, -0.0, -1.0, 1e-320, 1e-9, 1e9, 1e308
 
 
 @pytest.mark.parametrize("kind", ["off", "rate", "power", "latency", "thermal"])
-def test_no_observation_makes_it_raise_or_leave_the_rules(kind):
+def test_no_observation_raises_or_leads_to_a_forbidden_option(kind):
     for seed in range(30):
         chance = random.Random(seed)
 

@@ -33,7 +33,7 @@ def _steady(kind, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_promise_holds_99_percent_of_an_eventful_hour(kind, seed):
+def test_the_goal_is_met_99_percent_of_an_eventful_hour(kind, seed):
     hour = _eventful(kind, seed)
     assert hour.judged > 0.1 * HOUR
     assert hour.held >= 0.99 * hour.judged
@@ -42,7 +42,7 @@ def test_the_promise_holds_99_percent_of_an_eventful_hour(kind, seed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_hour_meets_everything_that_it_is_meant_to(kind):
+def test_the_hours_contain_every_kind_of_event(kind):
     assert {event for seed in SEEDS for event in _eventful(kind, seed).happened} == set(EVENTS)
 
 
@@ -55,7 +55,7 @@ def test_changes_are_10_seconds_apart_unless_something_has_just_happened(kind, s
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_in_steady_load_the_promise_holds_and_changes_get_rare(kind, seed):
+def test_in_steady_load_the_goal_is_met_and_changes_get_rare(kind, seed):
     hour = _steady(kind, seed)
     assert hour.held >= 0.99 * hour.judged
     assert hour.throttled == 0
@@ -65,7 +65,7 @@ def test_in_steady_load_the_promise_holds_and_changes_get_rare(kind, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_in_steady_load_the_same_step_is_repeated_ever_more_rarely(kind, seed):
+def test_in_steady_load_the_same_step_is_repeated_less_and_less_often(kind, seed):
     for times in _repeated_steps(_steady(kind, seed)):
         pauses = [later - earlier for earlier, later in zip(times, times[1:])]
         assert pauses[0] > 60
@@ -83,7 +83,7 @@ def _repeated_steps(hour):
 
 
 @pytest.mark.parametrize(("kind", "share"), [("rate", 0.9), ("power", 0.9), ("latency", 0.9), ("thermal", 0.98)])
-def test_the_same_hour_without_a_governor_breaks_its_promise(kind, share):
+def test_the_same_hour_without_a_governor_misses_its_goal(kind, share):
     hour = Hour(kind, 1, governor=False).run()
     assert hour.held < share * hour.judged
 
@@ -95,7 +95,7 @@ def test_the_same_heat_throttles_a_board_without_a_governor():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_in_the_cool_the_accuracy_that_heat_took_is_given_back(seed):
+def test_a_cool_board_returns_to_its_former_accuracy(seed):
     hour = Hour("thermal", seed, eventful=False)
     conditions = hour.board.conditions
     hour.board.temperature = 80.0
@@ -121,7 +121,7 @@ def _accuracy(option):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_rules_forbid_is_never_chosen_in_an_hour_of_fewer_options(kind):
+def test_a_forbidden_option_is_never_chosen_in_an_hour_of_fewer_options(kind):
     allowed = AllowedOptions((3, 8), ALLOWED.sizes, (math.inf,), ("MAXQ", "MAXP_CORE_ARM"))
     hour = Hour(kind, 303, events=[event for event in EVENTS if event != "options"])
     hour.allow(allowed)
@@ -131,7 +131,7 @@ def test_what_the_rules_forbid_is_never_chosen_in_an_hour_of_fewer_options(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_second_of_an_hour_has_a_reason_with_no_hole_in_it(kind):
+def test_every_second_of_an_hour_has_a_complete_reason(kind):
     reasons = [decision.reason for _, decision in _eventful(kind, 1).log]
     assert all(reasons) and not [reason for reason in reasons if "nan" in reason or "inf" in reason or "None" in reason]
 
@@ -161,7 +161,7 @@ def test_a_reading_that_sticks_or_is_missing_is_observed_so():
     assert second.frame_time != first.frame_time
 
 
-def test_a_camera_that_has_stopped_leaves_no_seconds_and_watts_at_rest():
+def test_a_stopped_camera_gives_no_frame_time_and_idle_power():
     board = SimulatedTx2(START, Deviation(noise=0.0))
     board.conditions.camera_rate = 0.0
     observation = board.step()
@@ -177,16 +177,16 @@ def test_pairs_of_quick_changes_are_found():
     assert SETTLING == 5.0
 
 
-def test_options_that_are_never_right_are_told_from_those_that_are():
+def test_impossible_goals_are_distinguished_from_possible_ones():
     hour = Hour("power", 1, governor=False)
     hour.board.step()
     hour.target = 20.0
     assert hour.possible()
-    hour.target = 2.0  # below what the board draws at rest
+    hour.target = 2.0  # below the idle power of the board
     assert not hour.possible()
 
 
-def test_a_promise_of_off_leaves_the_board_alone():
+def test_a_goal_of_off_leaves_the_board_alone():
     governor = Governor(Goal("off"), ALLOWED, START)
     board = SimulatedTx2(START)
     board.conditions.ambient = 45.0

@@ -20,14 +20,14 @@ def _read(tmp_path, text, fallback=None, precision=None, current_mode=None):
     return read_measured_costs(path, fallback or OperationCostModel(), precision, current_mode)
 
 
-def test_a_measured_line_is_what_that_option_costs(tmp_path):
+def test_a_measured_option_costs_what_its_line_states(tmp_path):
     costs = _read(tmp_path, HEADER + "8,512,1024,MAXQ,fp16,20,5.0,2.0\n")
     assert costs.frame_time(8, FULL, "MAXQ") == 0.05
     assert costs.watts(8, FULL, "MAXQ", 10.0) == pytest.approx(3.5)  # half busy: 2 + 3 / 2
     assert costs.watts(8, FULL, "MAXQ", math.inf) == pytest.approx(5.0)
 
 
-def test_on_a_tx2_what_the_table_lacks_is_scaled_by_its_prediction(tmp_path):
+def test_on_a_tx2_missing_options_are_scaled_by_the_prediction(tmp_path):
     predicted = Tx2CostModel()
     costs = _read(tmp_path, HEADER + "8,512,1024,MAXQ,fp16,20,5.0,2.0\n", predicted)
     ratio = predicted.frame_time(3, FULL, "MAXN") / predicted.frame_time(8, FULL, "MAXQ")
@@ -37,11 +37,11 @@ def test_on_a_tx2_what_the_table_lacks_is_scaled_by_its_prediction(tmp_path):
     )
 
 
-def test_elsewhere_it_is_scaled_by_multiplications(tmp_path):
+def test_other_boards_scale_by_multiplications(tmp_path):
     costs = _read(tmp_path, HEADER + "8,512,1024,15W,fp16,20,5.0,2.0\n", OperationCostModel({"30W": 2.0}))
     ratio = count_operations(3, FULL).multiplications / count_operations(8, FULL).multiplications
     assert costs.frame_time(3, FULL, "15W") == pytest.approx(0.05 * ratio)
-    # A mode of twice the speed: half the time, and by that model four times the watts above rest.
+    # A mode of twice the speed: half the time, and by that model four times the watts above idle.
     assert costs.frame_time(8, FULL, "30W") == pytest.approx(0.025)
     assert costs.watts(8, FULL, "30W", math.inf) == pytest.approx(2 + 4 * 3)
 
@@ -68,21 +68,21 @@ def test_a_machine_without_modes_has_lines_without_one(tmp_path):
 
 
 @pytest.mark.parametrize(("present", "seconds"), [("MAXQ", 0.05), ("MAXN", 0.025), ("MINE", 0.025), (None, 0.025)])
-def test_a_mode_that_stays_is_the_present_one_or_the_tables_first(tmp_path, present, seconds):
+def test_a_fixed_mode_is_the_current_one_or_the_first_of_the_table(tmp_path, present, seconds):
     text = HEADER + "8,512,1024,MAXN,fp16,40,9,3\n8,512,1024,MAXQ,fp16,20,5,2\n"
     assert _read(tmp_path, text, current_mode=present).frame_time(8, FULL, None) == seconds
 
 
-def test_a_line_measured_at_a_fixed_rate_is_reckoned_by_its_share_of_the_time(tmp_path):
+def test_a_line_measured_at_a_fixed_rate_is_scaled_by_its_busy_share(tmp_path):
     text = HEADER.replace("\n", ",busy\n") + "8,512,1024,MAXQ,fp16,10,4,2,0.4\n"
     costs = _read(tmp_path, text)
     assert costs.frame_time(8, FULL, "MAXQ") == pytest.approx(0.04)  # 0.4 s of work for 10 frames
-    assert costs.watts(8, FULL, "MAXQ", math.inf) == pytest.approx(7.0)  # 2 W at 40 % are 5 W above rest
+    assert costs.watts(8, FULL, "MAXQ", math.inf) == pytest.approx(7.0)  # 2 W at 40 % are 5 W above idle
     assert costs.watts(8, FULL, "MAXQ", 10.0) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("watts", [",", "5,", ",2"])
-def test_without_watts_anywhere_they_are_the_models_at_the_measured_speed(tmp_path, watts):
+def test_without_measured_watts_the_model_gives_them_at_the_measured_speed(tmp_path, watts):
     costs = _read(tmp_path, HEADER + f"8,512,1024,,fp32,20,{watts}\n", OperationCostModel(full_watts=6.0))
     assert costs.watts(8, FULL, None, 10.0) == pytest.approx(3.0)
 

@@ -5,7 +5,7 @@ from espnet_ros.governor.operations import count_operations
 
 
 @pytest.mark.parametrize(("alpha", "billions"), [(3, 3.40), (5, 3.92), (8, 4.71)])
-def test_the_multiplications_at_512x1024_are_the_measured_network_s(alpha, billions):
+def test_the_multiplications_at_512x1024_equal_the_real_network(alpha, billions):
     assert round(count_operations(alpha, (512, 1024)).multiplications / 1e9, 2) == billions
 
 

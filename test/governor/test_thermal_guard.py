@@ -78,7 +78,7 @@ def test_a_rise_within_a_degree_of_the_limit_is_answered_by_a_large_step():
     assert board.guard.ceiling == pytest.approx(8.0)  # at 84.2 °C
 
 
-def test_a_throttled_board_is_stepped_down_every_3_seconds_and_waits_for_no_pace():
+def test_a_throttling_board_steps_down_every_3_seconds_without_waiting():
     assert _Board().seconds(7, 96.0, throttled=True, may_step=False) == [0, 3, 6]
     assert _Board().seconds(7, 84.0, may_step=False) == []
 
@@ -91,7 +91,7 @@ def test_the_ceiling_is_relaxed_after_a_minute_8_degrees_below_the_limit():
     assert board.guard.ceiling == pytest.approx(10.2)  # 9.2 / 0.92 * 1.02
 
 
-def test_where_the_promise_waits_for_it_the_ceiling_is_relaxed_after_the_hold():
+def test_the_ceiling_is_relaxed_after_the_hold_if_the_goal_is_missed():
     board = _Board()
     board.second(83.0)
     assert board.relaxed_after(77.0, goal_missed=True) == 12
@@ -107,7 +107,7 @@ def test_heat_after_a_relaxation_makes_the_next_wait_four_times_as_long():
     assert waits == [60, 240, 960, 1800, 1800]
 
 
-def test_after_a_failed_relaxation_a_promise_that_waits_for_it_waits_a_quarter_of_that():
+def test_after_a_failed_relaxation_a_missed_goal_waits_a_quarter_as_long():
     board = _Board()
     for _ in range(2):
         board.second(83.0)
@@ -117,7 +117,7 @@ def test_after_a_failed_relaxation_a_promise_that_waits_for_it_waits_a_quarter_o
     assert board.relaxed_after(75.0, goal_missed=True) == 240
 
 
-def test_after_another_change_the_slope_before_it_counts_no_more():
+def test_a_slope_from_before_a_change_is_ignored():
     board = _Board()
     for second in range(11):
         board.second(66.0 + second)
@@ -125,7 +125,7 @@ def test_after_another_change_the_slope_before_it_counts_no_more():
     assert not any(board.second(77.0) for _ in range(9))
 
 
-def test_a_failed_relaxation_is_tried_again_sooner_where_it_is_3_degrees_cooler():
+def test_a_failed_relaxation_is_retried_sooner_if_the_board_is_3_degrees_cooler():
     board = _Board()
     for _ in range(2):
         board.second(83.0)
@@ -135,7 +135,7 @@ def test_a_failed_relaxation_is_tried_again_sooner_where_it_is_3_degrees_cooler(
     assert board.relaxed_after(72.0) == 60
 
 
-def test_another_limit_forgets_what_failed_below_the_old_one():
+def test_another_limit_resets_failed_relaxations():
     board = _Board()
     for _ in range(2):
         board.second(83.0)

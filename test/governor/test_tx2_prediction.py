@@ -17,7 +17,7 @@ def test_the_speed_goes_through_the_published_figure():
     assert 1 / frame_time == pytest.approx(9.0)
 
 
-def test_the_share_of_the_ideal_speed_is_worked_by_hand():
+def test_the_efficiency_equals_a_calculation_by_hand():
     # 4.709 G multiplications on 256 cores at 1134 MHz: 16.22 ms; 365.6 MB at 58.3 GB/s: 6.27 ms; times 9 a second.
     assert tx2_prediction.fitted_efficiency() == pytest.approx((0.01622 + 0.00627) * 9, rel=1e-3)
 
@@ -49,7 +49,7 @@ def test_the_memory_of_a_mode_moves_32_bytes_a_clock():
     assert tx2_prediction.MODES["MAXN"].bandwidth == 58.3e9
 
 
-def test_half_the_rate_draws_half_above_rest():
+def test_half_the_rate_draws_half_the_power_above_idle():
     full = tx2_prediction.predict_watts(8, FULL, "MAXN") - tx2_prediction.IDLE_WATTS
     half = (
         tx2_prediction.predict_watts(8, FULL, "MAXN", tx2_prediction.predict_rate(8, FULL, "MAXN") / 2)

@@ -265,7 +265,7 @@ def test_a_pose_below_the_ground_is_refused(renderer):
         renderer.render(np.full((4, 4), np.nan))
 
 
-def test_a_drive_without_pace_is_refused(world):
+def test_a_drive_without_a_rate_or_speed_is_refused(world):
     with pytest.raises(ParameterError, match="rate of the drive must be above 0 Hz, is 0"):
         drive(world, default_camera(), rate=0.0)
 

@@ -50,7 +50,7 @@ def test_the_course_turns_but_no_tighter_than_asked():
     np.testing.assert_allclose(steps, 0.5, atol=1e-3)
 
 
-def test_true_grid_of_a_straight_street_is_what_its_cross_section_says():
+def test_the_ground_grid_of_a_straight_street_matches_its_cross_section():
     world = StreetWorld(seed=0, length=20.0, turns=False)
     # Ten columns of one metre from x = 3, rows of half a metre from y = -10: middles at -9.75, -9.25, ...
     grid = world.ground_class_grid((3.0, -10.0), 0.5, 40, 20)
@@ -89,7 +89,7 @@ def test_a_footprint_outside_the_grid_marks_nothing():
     assert not grid.any()
 
 
-def test_class_grids_give_every_cell_ground_or_something_that_stands_there(world):
+def test_class_grids_give_every_cell_ground_or_an_object(world):
     grids = world.class_grids((0.0, -15.0), 0.1, 300, 300)
     assert grids.any(axis=0).all()
     ground = grids[[ROAD, PAVEMENT]]

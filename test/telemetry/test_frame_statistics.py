@@ -48,7 +48,7 @@ def test_dropped_images_of_the_window_are_counted():
     assert statistics.summary(12.0).dropped == 3
 
 
-def test_joules_a_frame_are_the_energy_between_readings_over_the_images_in_between():
+def test_joules_per_frame_are_the_energy_between_readings_over_the_images_between_them():
     statistics = FrameStatistics(0.0)
     for stamp in (0.5, 1.5, 2.0, 2.5, 3.0, 3.5):  # 1.5 to 3.0 lie between the readings
         statistics.add_frame(stamp, 0.1)
@@ -69,14 +69,14 @@ def test_time_without_known_watts_counts_neither_energy_nor_images():
     assert summary.joules_per_frame == pytest.approx(1.0)
 
 
-def test_a_reading_that_is_given_again_counts_once():
+def test_a_repeated_reading_counts_once():
     statistics = statistics_of([0.1] * 20)
     for stamp, watts in ((0.0, 8.0), (1.0, 8.0), (1.0, 8.0), (2.0, 8.0)):
         statistics.add_reading(stamp, watts)
     assert statistics.summary(2.0).joules_per_frame == pytest.approx(0.8)
 
 
-def test_without_images_no_image_takes_energy():
+def test_without_images_the_energy_per_image_is_unknown():
     statistics = FrameStatistics(0.0)
     statistics.add_reading(1.0, 5.0)
     statistics.add_reading(2.0, 5.0)
@@ -86,7 +86,7 @@ def test_without_images_no_image_takes_energy():
     assert summary.frames_per_joule == 0.0
 
 
-def test_without_readings_energy_is_not_known():
+def test_without_readings_the_energy_is_unknown():
     summary = statistics_of([0.1] * 20).summary(2.0)
     assert math.isnan(summary.watts)
     assert math.isnan(summary.joules_per_frame)

@@ -36,7 +36,7 @@ def install(monkeypatch):
     return install_standin
 
 
-def test_a_card_tells_all_in_si_units(install):
+def test_all_values_of_a_card_are_in_si_units(install):
     install()
     reading = NvmlReader(clock=lambda: 7.0).read()
     assert reading.stamp == 7.0

@@ -44,13 +44,13 @@ def test_a_threshold_of_0_disables_the_check():
 
 
 @pytest.mark.parametrize("quantity", ["temperature", "power", "energy", "latency", "rate"])
-def test_what_is_not_known_passes(quantity):
+def test_unknown_values_pass(quantity):
     config = NodeConfig(**{f"warn_{quantity}": 1.0, f"error_{quantity}": 1.0})
     unknown = frames(joules_per_frame=math.nan, latency_p95=math.nan, frame_rate=math.nan)
     assert check_reading(config, reading()) + check_frames(config, unknown, check_rate=True) == []
 
 
-def test_temperature_and_power_are_both_told():
+def test_temperature_and_power_are_both_reported():
     found = check_reading(NodeConfig(warn_power=1000.0), reading(1234.0, GPU=95.0))
     assert [violation.text for violation in found] == [
         "hottest sensor GPU is 95 °C, above warn_temperature (90 °C)",
@@ -90,5 +90,5 @@ def test_energy_and_latency_are_checked_from_above_and_the_rate_from_below(thres
     assert check_frames(NodeConfig(**thresholds), frames(**values), check_rate=True) == found
 
 
-def test_a_rate_that_nobody_wants_is_not_checked():
+def test_a_rate_without_subscriber_is_not_checked():
     assert check_frames(NodeConfig(warn_rate=100.0), frames(), check_rate=False) == []

@@ -117,18 +117,26 @@ class NoBoard:
 
 
 @dataclass(frozen=True)
-class Switched:
-    """What a switch did.
+class CompletedSwitch:
+    """A switch that the board confirmed, with what it takes to undo it.
 
     Attributes:
-        before: the mode that was set before.
+        before: the previous mode.
         now: the mode that reads back.
-        clocks_before: what an undo switches jetson_clocks to, None where it leaves them alone.
+        clocks_before: the jetson_clocks state to restore; None to leave it alone.
     """
 
     before: Mode
     now: Mode
     clocks_before: Optional[bool] = None
+
+
+def combine(first: Optional[CompletedSwitch], second: Optional[CompletedSwitch]) -> Optional[CompletedSwitch]:
+    """Return two consecutive switches as one, so that they can be undone together. None stands for no switch."""
+    if first is None or second is None:
+        return first or second
+    clocks_before = second.clocks_before if first.clocks_before is None else first.clocks_before
+    return CompletedSwitch(first.before, second.now, clocks_before)
 
 
 def find_board(root: Path = Path("/"), path: Optional[str] = None) -> Board:
@@ -161,7 +169,7 @@ def switch(
     jetson_clocks: Optional[bool] = None,
     timeout: float = SWITCH_TIMEOUT,
     period: float = POLL_PERIOD,
-) -> Switched:
+) -> CompletedSwitch:
     """Set a mode, wait until the board itself says so, then set jetson_clocks.
 
     Args:
@@ -190,17 +198,24 @@ def switch(
     except PowerError as error:
         left = _put_back(board, before, mode, isinstance(error, ProgramTimeoutError), timeout, period)
         raise PowerError(f"{error}. {left}") from error
-    return Switched(before, mode, clocks_before)
+    return CompletedSwitch(before, mode, clocks_before)
 
 
-def switch_back(board: Board, done: Switched, timeout: float = SWITCH_TIMEOUT, period: float = POLL_PERIOD) -> None:
-    """Undo a switch, for when what was to follow it failed. A mode that somebody else set meanwhile stays.
+def switch_back(
+    board: Board, completed: CompletedSwitch, timeout: float = SWITCH_TIMEOUT, period: float = POLL_PERIOD
+) -> Mode:
+    """Undo a switch. A mode that another program set in the meantime is kept.
+
+    Returns:
+        The mode the board is in afterwards.
 
     Raises:
-        PowerError: it cannot be undone.
+        PowerError: the previous mode cannot be restored.
     """
-    if board.current_mode().id == done.now.id:
-        switch(board, done.before, done.clocks_before, timeout, period)
+    now = board.current_mode()
+    if now.id != completed.now.id:
+        return now
+    return switch(board, completed.before, completed.clocks_before, timeout, period).now
 
 
 def _wait_for(board: Board, mode: Mode, before: Mode, timeout: float, period: float) -> None:

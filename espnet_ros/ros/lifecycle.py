@@ -1,38 +1,42 @@
-"""A lifecycle node that survives what goes wrong in a transition, and says what it was."""
+"""A lifecycle node that survives and logs errors in its transitions, and the loop that runs it."""
 
 from __future__ import annotations
 
 import signal
 from typing import Any, Callable
 
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
 
 from espnet_ros.errors import describe_error
 
+_SIGNAL_POLL_PERIOD = 0.1  # s
 
-class SturdyLifecycleNode(LifecycleNode):
-    """rclpy's lifecycle node without its two traps: errors it swallows, and errors it dies of."""
+
+class RobustLifecycleNode(LifecycleNode):
+    """Logs exceptions in transitions, which rclpy hides, and survives illegal transition requests."""
 
     def __init__(self, name: str, **arguments: Any) -> None:
         super().__init__(name, **arguments)
         self._survive_illegal_transitions()
 
     def publish_health(self) -> None:
-        """Say how the node is; called after each transition."""
+        """Publish the node's status. Called after each transition."""
 
-    def start_by_itself(self) -> None:
-        """Configure and activate, as ``autostart`` asks for. On failure the node waits for a lifecycle manager."""
+    def autostart(self) -> None:
+        """Configure and activate. On failure the node waits for a lifecycle manager."""
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            self.get_logger().error("autostart: could not configure; the node stays unconfigured")
+            self.get_logger().error("autostart: configure failed; the node stays unconfigured")
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
-            self.get_logger().error("autostart: could not activate; the node stays inactive")
+            self.get_logger().error("autostart: activate failed; the node stays inactive")
 
     def run_transition(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:
-        """Run what one transition does. rclpy would swallow an exception without a word."""
+        """Run the action of one transition and log its exception, which rclpy would hide."""
         result = TransitionCallbackReturn.SUCCESS
         try:
             action()
-        except Exception as error:  # the callback's edge
+        except Exception as error:  # becomes the transition's failure
             result = TransitionCallbackReturn.FAILURE
             if self.context.ok():
                 self.get_logger().error(f"cannot {name}: {describe_error(error)}")
@@ -40,9 +44,9 @@ class SturdyLifecycleNode(LifecycleNode):
         return result
 
     def _survive_illegal_transitions(self) -> None:
-        """Answer False to a change_state request that the present state does not allow.
+        """Make the change_state service answer False if the current state does not allow the transition.
 
-        Up to Jazzy rclpy lets the error out of spin(), which ends the process.
+        Up to Jazzy, rclpy raises the error out of spin(), which ends the process.
         """
         service = self._service_change_state
         change_state = service.callback
@@ -50,24 +54,36 @@ class SturdyLifecycleNode(LifecycleNode):
         def change_state_or_refuse(request: Any, response: Any) -> Any:
             try:
                 return change_state(request, response)
-            except Exception as error:  # the callback's edge
-                asked = request.transition.label or f"id {request.transition.id}"
-                self.get_logger().warning(
-                    f"transition '{asked}' is not possible in state '{self._state_machine.current_state[1]}': {error}"
-                )
+            except Exception as error:  # would end the process
+                requested = request.transition.label or f"id {request.transition.id}"
+                state = self._state_machine.current_state[1]
+                self.get_logger().warning(f"transition '{requested}' is not possible in state '{state}': {error}")
                 response.success = False
                 return response
 
         service.callback = change_state_or_refuse
 
 
-class StopRequest:
-    """Made by SIGINT and SIGTERM. rclpy's own handlers would end the context before the node can say goodbye."""
+class StopSignals:
+    """Remembers SIGINT and SIGTERM. rclpy's own handlers would end the context before the node's last messages."""
 
     def __init__(self) -> None:
-        self.is_made = False
+        self.is_received = False
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._make)
+            signal.signal(number, self._receive)
 
-    def _make(self, _number: int, _frame: Any) -> None:
-        self.is_made = True
+    def _receive(self, _number: int, _frame: Any) -> None:
+        self.is_received = True
+
+
+def spin_until_stopped(node: Node, stop: StopSignals) -> None:
+    """Run the node's callbacks until a signal is received or the context ends."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.is_received:
+            executor.spin_once(timeout_sec=_SIGNAL_POLL_PERIOD)
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()

@@ -1,4 +1,4 @@
-"""The lifecycle node: camera images in, label images and costmaps out."""
+"""The lifecycle node ``espnet``: camera images in, label images and costmaps out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Optional, Union
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
@@ -18,7 +17,7 @@ from espnet_ros.errors import ParameterError, describe_error
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
-from espnet_ros.ros.lifecycle import StopRequest, SturdyLifecycleNode
+from espnet_ros.ros.lifecycle import RobustLifecycleNode, StopSignals, spin_until_stopped
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.node_parameters import NodeParameters
 from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
@@ -29,14 +28,13 @@ from espnet_ros.runtime.image_errors import ImageErrors
 from espnet_ros.runtime.image_worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageCounts, ImageWorker
 from espnet_ros.runtime.power_control import PowerControl
 
-_STALENESS_CHECKED_EVERY = 0.1  # s
-_SIGNALS_SEEN_EVERY = 0.1  # s
-_POWER_EVERY = 1.0  # s; the governor's rules are made for it
-_JOIN_TIMEOUT = 20.0  # s, for an image or an engine's building under way when the node ends
+_COSTMAP_CHECK_PERIOD = 0.1  # s
+_POWER_PERIOD = 1.0  # s; the governor's rules are tuned for it
+_JOIN_TIMEOUT = 20.0  # s, for an image or an engine build in progress when the node stops
 
 
-class EspnetNode(SturdyLifecycleNode):
-    """Node ``espnet``.
+class EspnetNode(RobustLifecycleNode):
+    """Connects topics, parameters and lifecycle to `espnet_ros.runtime`.
 
     Raises:
         ParameterError: a parameter given at start breaks its rule.
@@ -44,35 +42,35 @@ class EspnetNode(SturdyLifecycleNode):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("espnet", **arguments)
-        self._parameters_changed = self.create_guard_condition(self._apply_parameters)
-        self._own_parameters = NodeParameters(self, self._check_change, self._parameters_changed.trigger)
-        self._config = self._own_parameters.read()
+        self._has_news = self.create_guard_condition(self._apply_parameters)
+        self._node_parameters = NodeParameters(self, self._check_change, self._has_news.trigger)
+        self._config = self._node_parameters.read()
         self._worker: Optional[ImageWorker] = None
         self._outputs: Optional[ImagePublishers] = None
         self._costmap: Optional[CostmapOutput] = None
         self._subscription: Optional[Any] = None
         self._image_errors = ImageErrors()
         self._health = HealthPublisher(self, self._describe_health)
-        self._engine = EngineExchange(self._note_engine_news)
-        self._power = PowerControl(self._own_parameters.set, self._parameters_changed.trigger)
-        # Simulated time may stand still; the node's health is still worth knowing.
+        self._engine = EngineExchange(self._notice_engine_change)
+        self._power = PowerControl(self._node_parameters, self._has_news.trigger)
+        # Simulated time may stand still, but the node's health must still be published.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config.diagnostics_period, self.publish_health, clock=steady)
-        self.create_timer(_STALENESS_CHECKED_EVERY, self._clear_stale_costmap, clock=steady)
-        self.create_timer(_POWER_EVERY, self._look_at_power, clock=steady)
+        self.create_timer(_COSTMAP_CHECK_PERIOD, self._clear_stale_costmap, clock=steady)
+        self.create_timer(_POWER_PERIOD, self._update_power, clock=steady)
 
     # Lifecycle
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Build the first engine."""
+        """Set the power mode and build the first engine."""
         return self.run_transition("configure", self._configure)
 
     def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to take images."""
+        """Start processing images."""
         return self.run_transition("activate", self._activate)
 
     def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Take no more images; the engine stays."""
+        """Stop processing images; keep the engine."""
         return self.run_transition("deactivate", self._deactivate)
 
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -84,28 +82,29 @@ class EspnetNode(SturdyLifecycleNode):
         return self.run_transition("shut down", self.release)
 
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything after a failed transition; the node can be configured again."""
+        """Free everything after a failed transition, so that the node can be configured again."""
         return self.run_transition("recover from an error", self.release)
 
     def _configure(self) -> None:
+        self._node_parameters.take_changes()  # what was set until now is part of the configuration
         try:
-            self._power.configure(self._own_parameters.read())
-            self._config = self._own_parameters.follow_weights()
+            self._power.configure(self._node_parameters.read())
+            self._config = self._node_parameters.follow_weights()
             self._engine.build_first(self._config)
         except Exception as error:
             self._engine.fail(error)
-            self._power.modes.undo_configure()
-            self._power.release()
+            self._power.undo_configure()
             raise
-        self._power.modes.note_engine_in_use()
-        self._power.modes.start()
+        self._power.start()
         self._outputs = ImagePublishers(self)
-        self._renew_costmap()
+        self._update_costmap()
         self._announce_engine()
 
     def _activate(self) -> None:
         self._power.activate()
-        self._worker = ImageWorker(self._answer, self._report, self._config.max_rate, answered=self._power.add_answer)
+        self._worker = ImageWorker(
+            self._process_image, self._warn_of_image_error, self._config.max_rate, answered=self._power.add_answer
+        )
         self._image_errors = ImageErrors()
         self._worker.start()
         message_type, topic = self._input()
@@ -122,7 +121,7 @@ class EspnetNode(SturdyLifecycleNode):
             self._costmap.clear("as the node was deactivated")
 
     def release(self) -> None:
-        """Stop everything and free the engine; safe to call twice."""
+        """Stop everything and free the engine. Safe to call twice."""
         self._deactivate()
         self._engine.release()
         self._power.release()
@@ -135,13 +134,13 @@ class EspnetNode(SturdyLifecycleNode):
             self._costmap = None
 
     def join(self) -> None:
-        """Wait for an engine that is still being built."""
+        """Wait for an engine build that is still in progress."""
         self._engine.join(_JOIN_TIMEOUT)
 
     # Images
 
     def on_image(self, message: Union[Image, CompressedImage]) -> None:
-        """Keep the newest image for the worker."""
+        """Hand the newest image to the worker."""
         if self._worker is not None:
             self._worker.offer(message)
 
@@ -150,11 +149,11 @@ class EspnetNode(SturdyLifecycleNode):
             return CompressedImage, "image/compressed"
         return Image, "image"
 
-    def _answer(self, message: Union[Image, CompressedImage]) -> Union[EngineTime, Dropped]:
-        """Label one image and publish it, in the worker's thread.
+    def _process_image(self, message: Union[Image, CompressedImage]) -> Union[EngineTime, Dropped]:
+        """Segment one image and publish the results. Runs in the worker's thread.
 
         Returns:
-            What the engine took, or why the image was not looked at.
+            The engine's time for the image, or why it was dropped.
         """
         outputs, costmap = self._outputs, self._costmap
         if outputs is None:
@@ -173,10 +172,15 @@ class EspnetNode(SturdyLifecycleNode):
             costmap.update(message.header, segmentation)
         return EngineTime(segmentation.times.infer, segmentation.engine_number)
 
+    def _warn_of_image_error(self, error: Exception) -> None:
+        warning = self._image_errors.note(error)
+        if warning and self.context.ok():
+            self.get_logger().warning(warning)
+
     # Costmap
 
-    def _renew_costmap(self) -> None:
-        """Make the costmap anew where the classes or its parameters are others; the grids then begin empty."""
+    def _update_costmap(self) -> None:
+        """Replace the costmap by an empty one if its classes or parameters have changed."""
         engine = self._engine.engine
         if engine is None or self._outputs is None:
             return
@@ -193,63 +197,53 @@ class EspnetNode(SturdyLifecycleNode):
             self.get_logger().warning(f"costmap {self._costmap.health().cleared}")
             self.publish_health()
 
-    def _report(self, error: Exception) -> None:
-        """Warn of an image that got no answer, in the worker's thread."""
-        warning = self._image_errors.note(error)
-        if warning and self.context.ok():
-            self.get_logger().warning(warning)
-
-    # Parameters
+    # Parameters: validated before they are stored, applied afterwards
 
     def _check_change(self, config: NodeConfig, changes: Dict[str, Any]) -> None:
-        """Raise for what cannot work; what can is applied once rclpy has stored it."""
-        mode = self._power.plan(config, changes, self._engine.engine)
-        check_change(config, {**(mode.values if mode else {}), **changes})
-        self._power.modes.accept(mode, changes)
+        mode_values = self._power.validate(config, changes, self._engine.engine)
+        check_change(config, {**mode_values, **changes})
 
     def _apply_parameters(self) -> None:
-        """Make the node as its parameters say; also called when there is news of the engine."""
+        """Act on stored parameters, a finished engine build, and the board's answers."""
         try:
-            result = self._engine.take_result()
-            if result is not None and result.error is not None:
-                self.get_logger().error(f"the engine stays as it is: {describe_error(result.error)}")
-                self._power.modes.undo(describe_error(result.error))
-                if self._engine.config is not None:
-                    self._own_parameters.restore_engine(self._engine.config)
-            self._power.modes.advance()
-            self._config = self._own_parameters.follow_weights()
+            changes = self._node_parameters.take_changes()
+            engine_error = self._engine.take_error()
+            if engine_error:
+                self.get_logger().error(f"keeping the current engine: {engine_error}")
+                self._node_parameters.restore_engine(self._engine.config, changes)
+            self._power.modes.update(changes, engine_error)
+            self._config = self._node_parameters.follow_weights()
             if self._worker is not None:
                 self._worker.max_rate = self._config.max_rate
             self._engine.apply(self._config)
-            # A build may have failed meanwhile, which the next call sees.
             if self._engine.config is not None and not changes_engine(self._engine.config, self._config):
-                self._power.modes.note_engine_in_use()
+                self._power.modes.engine_ready()
             self._announce_engine()
-            self._renew_costmap()
+            self._update_costmap()
             if self._engine.report() != self._health.report_shown:
                 self.publish_health()
-        except Exception as error:  # the callback's edge
+        except Exception as error:  # an exception here would end the node
             self.get_logger().error(f"cannot apply parameters: {describe_error(error)}")
 
-    def _note_engine_news(self) -> None:
-        """See to it that what changed is published; called in any thread."""
-        if self._engine.is_building_first:  # in a transition, which holds up all else
+    def _notice_engine_change(self) -> None:
+        """Publish the engine's new status. Called in any thread."""
+        if self._engine.is_building_first:  # the transition blocks the executor
             self.publish_health()
         else:
-            self._parameters_changed.trigger()
+            self._has_news.trigger()
 
     # Power
 
-    def _look_at_power(self) -> None:
-        """Take in the last second, let the governor decide, and say how it is."""
+    def _update_power(self) -> None:
+        """Update the power statistics, run the governor, and publish the status."""
         try:
-            engine = self._engine.report()
-            is_changing = engine.state == EngineState.REPLACING
+            report = self._engine.report()
+            is_replacing = report.state == EngineState.REPLACING
             counts = ImageCounts() if self._worker is None else self._worker.counts()
-            self._power.tick(self._config, counts, engine.engine, is_changing)
+            self._power.tick(self._config, counts, report.engine, is_replacing)
             self._health.publish_power(self._power.report(self._config))
-        except Exception as error:  # the callback's edge
-            self.get_logger().error(f"cannot look at power: {describe_error(error)}")
+        except Exception as error:  # an exception here would end the node
+            self.get_logger().error(f"cannot update the power status: {describe_error(error)}")
 
     # Health
 
@@ -257,7 +251,7 @@ class EspnetNode(SturdyLifecycleNode):
         self._health.announce_engine(self._engine.engine, self._config.min_confidence)
 
     def publish_health(self) -> None:
-        """Say how the node is."""
+        """Publish the node's status."""
         self._health.publish()
 
     def _describe_health(self) -> NodeHealth:
@@ -279,10 +273,10 @@ def main(args: Optional[List[str]] = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
     Returns:
-        Exit code: 0 after a signal, 1 when a parameter given at start breaks its rule.
+        Exit code: 0 after a signal, 1 if a parameter given at start breaks its rule.
     """
     share_free_memory()
-    stop = StopRequest()
+    stop = StopSignals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     show_core_logs(rclpy.logging.get_logger("espnet"))
     try:
@@ -291,18 +285,12 @@ def main(args: Optional[List[str]] = None) -> int:
         rclpy.logging.get_logger("espnet").fatal(str(error))
         rclpy.try_shutdown()
         return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     try:
-        if node.get_parameter("autostart").value and not stop.is_made:
-            node.start_by_itself()
-        while not stop.is_made:
-            executor.spin_once(timeout_sec=_SIGNALS_SEEN_EVERY)
-    except ExternalShutdownException:
-        pass
+        if node.get_parameter("autostart").value and not stop.is_received:
+            node.autostart()
+        spin_until_stopped(node, stop)
     finally:
-        executor.shutdown()
-        node.release()  # while the context lives, so that the cleared grid gets out
+        node.release()  # while the context is valid, so that the cleared costmap is published
         node.join()
         node.destroy_node()
         rclpy.try_shutdown()

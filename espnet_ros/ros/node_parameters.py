@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
@@ -19,7 +19,8 @@ class NodeParameters:
 
     Args:
         node: the node.
-        check: called with the current configuration and the requested changes; raises EspnetError to reject them.
+        check: called with the current configuration and the requested changes; raises EspnetError to reject them. It
+            must have no side effects, as another callback may still reject the change.
         changed: called after every accepted change, just before rclpy stores it.
 
     Raises:
@@ -33,6 +34,7 @@ class NodeParameters:
         self._check = check
         self._changed = changed
         self._is_own_change = False
+        self._validated: List[List[Parameter]] = []
         parameters.declare(node)
         node.add_on_set_parameters_callback(self._validate)
 
@@ -50,9 +52,22 @@ class NodeParameters:
         finally:
             self._is_own_change = False
 
-    def restore_engine(self, config: NodeConfig) -> None:
-        """Set all parameters that select the engine to their values in ``config``."""
-        self.set({name: getattr(config, name) for name in ENGINE_NAMES})
+    def take_changes(self) -> List[Dict[str, Any]]:
+        """Return what the user has stored since the last call.
+
+        Returns:
+            Values by parameter name, one dict per set that rclpy has stored, oldest first. Values that were replaced
+            since are left out.
+        """
+        validated, self._validated = self._validated, []
+        stored = ([entry for entry in entries if self._is_stored(entry)] for entries in validated)
+        return [parameters.values(entries) for entries in stored if entries]
+
+    def restore_engine(self, config: Optional[NodeConfig], changes: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Set the engine's parameters to those of ``config``, if given, but keep what ``changes`` have just set."""
+        kept = {name for values in changes for name in values}
+        if config is not None:
+            self.set({name: getattr(config, name) for name in ENGINE_NAMES if name not in kept})
 
     def follow_weights(self) -> NodeConfig:
         """Set network and alpha to those of the weights, if these are a single checkpoint. Return the result."""
@@ -65,16 +80,22 @@ class NodeParameters:
             self._node.get_logger().info(f"set {values} to match weights '{config.weights}'")
         return followed
 
+    def _is_stored(self, parameter: Parameter) -> bool:
+        # rclpy stores the objects it validates. Comparing them by identity finds repeated sets of one value, too.
+        return self._node.has_parameter(parameter.name) and self._node.get_parameter(parameter.name) is parameter
+
     def _validate(self, changed: List[Parameter]) -> SetParametersResult:
-        """Accept or reject a change. It is applied later, when rclpy has stored it."""
+        """Refuse a change that cannot work. Others are remembered until `take_changes` looks which were stored."""
         changes = parameters.values(changed)
-        try:
-            if changes and not self._is_own_change:
-                self._check(self.read(), changes)
-        except EspnetError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        except Exception as error:  # in a callback, rclpy would let it end the process
-            self._node.get_logger().error(f"cannot check {', '.join(changes)}: {describe_error(error)}")
-            return SetParametersResult(successful=False, reason=describe_error(error))
+        if not self._is_own_change:
+            try:
+                if changes:
+                    self._check(self.read(), changes)
+            except EspnetError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            except Exception as error:  # rclpy would end the process
+                self._node.get_logger().error(f"cannot check {', '.join(changes)}: {describe_error(error)}")
+                return SetParametersResult(successful=False, reason=describe_error(error))
+            self._validated.append(list(changed))
         self._changed()
         return SetParametersResult(successful=True)

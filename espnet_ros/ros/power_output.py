@@ -21,7 +21,7 @@ def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
     modes, telemetry, frames, binding = report.modes, report.telemetry, report.frames, report.binding
     status = PowerStatus(power_mode=modes.name, mode=modes.board_mode, board=modes.board)
     status.header.stamp = stamp
-    status.switching, status.trouble = modes.is_switching, modes.trouble
+    status.switching, status.trouble = modes.is_switching, modes.problem
     status.age = math.nan
     if telemetry is not None:
         status.source, status.refusals = telemetry.source, list(telemetry.refusals)
@@ -96,8 +96,8 @@ def _list_troubles(report: PowerReport) -> List[Tuple[bool, str]]:
     telemetry = report.telemetry
     if _reading(report).throttled:
         troubles.append((False, "the device throttles: its clocks are held down"))
-    if report.modes.trouble:
-        troubles.append((False, report.modes.trouble))
+    if report.modes.problem:
+        troubles.append((False, report.modes.problem))
     if telemetry is not None and telemetry.stalled:
         troubles.append((False, f"{telemetry.source or 'telemetry'} has not answered for {telemetry.age:.0f} s"))
     if telemetry is not None:

@@ -15,7 +15,7 @@ from espnet_ros.engines.base import Engine
 from espnet_ros.engines.priority import low_priority
 from espnet_ros.errors import BrokenEngineError, EngineError, describe_error
 from espnet_ros.loading import resolve_spec
-from espnet_ros.runtime.engine_builder import BuildResult, EngineBuilder
+from espnet_ros.runtime.engine_builder import EngineBuilder
 from espnet_ros.runtime.engine_parameters import changes_engine
 from espnet_ros.runtime.engine_request import EngineRequest
 from espnet_ros.runtime.ready_engines import ReadyEngines
@@ -174,18 +174,19 @@ class EngineExchange:
             self._replace_broken(error)
             raise
 
-    def take_result(self) -> Optional[BuildResult]:
-        """How the newest build ended, once; None when none has."""
+    def take_error(self) -> str:
+        """Return once why the newest build failed; "" if it did not."""
         result = self._builder.take_result()
-        if result is not None and result.error is not None:
-            with self._lock:
-                self._has_failed = True
-                self._is_broken = False
-                self._message = describe_error(result.error)
-                if result.request.failed:
-                    self._has_no_substitute = True
-                    self._message = f"backend {result.request.failed[-1][0]} failed, no other works: {self._message}"
-        return result
+        if result is None or result.error is None:
+            return ""
+        with self._lock:
+            self._has_failed = True
+            self._is_broken = False
+            self._message = error = describe_error(result.error)
+            if result.request.failed:
+                self._has_no_substitute = True
+                self._message = f"backend {result.request.failed[-1][0]} failed, no other works: {error}"
+        return error
 
     def release(self) -> None:
         """Free the engines. One that is being built is closed when it is ready."""

@@ -16,7 +16,8 @@ from espnet_ros.governor.throughput_meter import ThroughputMeter
 from espnet_ros.governor.types import Observation
 from espnet_ros.runtime.engine_request import EngineRequest
 from espnet_ros.runtime.image_worker import NO_LISTENER, Answer, ImageCounts
-from espnet_ros.runtime.mode_control import ModeChange, ModeControl
+from espnet_ros.runtime.mode_control import ModeControl
+from espnet_ros.runtime.parameter_store import ParameterStore
 from espnet_ros.telemetry.frame_statistics import DEFAULT_WINDOW, FrameStatistics, FrameSummary
 from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySnapshot, default_sources
 from espnet_ros.telemetry.thresholds import ThresholdViolation, check_frames, check_reading
@@ -55,13 +56,13 @@ class PowerControl:
     ``configure``.
 
     Args:
-        set_parameters: makes the node's parameters say what was decided; the node then does it.
-        changed: told, maybe in another thread, that ``modes.advance`` has something to do.
+        parameters: the node's parameters; the governor sets them.
+        changed: called in another thread when ``modes.update`` has something to do.
     """
 
-    def __init__(self, set_parameters: Callable[[Mapping[str, Any]], None], changed: Callable[[], None]) -> None:
-        self.modes = ModeControl(set_parameters, changed)
-        self._set_parameters = set_parameters
+    def __init__(self, parameters: ParameterStore, changed: Callable[[], None]) -> None:
+        self.modes = ModeControl(parameters, changed)
+        self._parameters = parameters
         self._binding = GovernorBinding()
         self._sampler: Optional[TelemetrySampler] = None
         self._frames: Optional[FrameStatistics] = None
@@ -84,6 +85,16 @@ class PowerControl:
         if config.telemetry:
             sources = default_sources(config.telemetry_period, host_root())
             self._sampler = TelemetrySampler(sources, config.telemetry_period)
+
+    def start(self) -> None:
+        """Confirm the power mode and start polling the board."""
+        self.modes.engine_ready()
+        self.modes.start()
+
+    def undo_configure(self) -> None:
+        """Restore board and parameters after the rest of the configuration failed."""
+        self.modes.undo_configure()
+        self.release()
 
     def activate(self) -> None:
         """Begin to count images."""
@@ -108,17 +119,20 @@ class PowerControl:
 
     # Parameters
 
-    def plan(self, config: NodeConfig, changes: Mapping[str, Any], engine: Optional[Engine]) -> Optional[ModeChange]:
-        """Check what a change of parameters means for power; see `ModeControl.plan`.
+    def validate(self, config: NodeConfig, changes: Mapping[str, Any], engine: Optional[Engine]) -> Mapping[str, Any]:
+        """Check a change of parameters that is not stored yet. Has no side effects.
+
+        Returns:
+            The parameters that a new power mode would set besides ``changes``.
 
         Raises:
-            PowerError: a mode is not known, or the governor's table cannot be used.
+            PowerError: a power mode is unknown, or the governor's table cannot be used.
         """
         if changes.get("governor_modes"):
             self.modes.list_board_modes(changes["governor_modes"])
         if changes.get("governor_table") and engine is not None:
             choose_cost_model(changes["governor_table"], self._node_state(config, engine, ()))
-        return self.modes.plan(config, changes)
+        return self.modes.validate(changes)
 
     # Images
 
@@ -193,14 +207,14 @@ class PowerControl:
             decision = self._binding.decide(observation)
             if decision is not None and decision.changed:
                 _logger.info("governor: %s", decision.reason)
-                self._carry_out(config, state, parameter_changes(decision.option, state), decision.option.mode)
+                self._carry_out(state, parameter_changes(decision.option, state), decision.option.mode)
         except EspnetError as error:
             self._governor_trouble = str(error)
 
-    def _carry_out(self, config: NodeConfig, state: NodeState, changes: Dict[str, Any], mode: Optional[str]) -> None:
+    def _carry_out(self, state: NodeState, changes: Dict[str, Any], mode: Optional[str]) -> None:
         if mode is not None and mode != state.mode:
-            self.modes.accept(self.modes.plan_board_mode(config, mode), {})
-        self._set_parameters(changes)
+            self.modes.request_board_mode(mode)
+        self._parameters.set(changes)
 
     def _node_state(self, config: NodeConfig, engine: Engine, modes: Tuple[str, ...]) -> NodeState:
         checkpoint = engine.spec.checkpoint

@@ -148,7 +148,7 @@ def test_a_signal_ends_the_node_cleanly(start_node, make_robot, number, autostar
 def test_autostart_that_cannot_configure_leaves_the_node_up_and_says_why(start_node, make_robot):
     node = start_node({"weights": "kitti"}, "lost")
     robot = make_robot("lost")
-    wait_until(lambda: "autostart: could not configure" in node.log, "a word about it")
+    wait_until(lambda: "autostart: configure failed" in node.log, "a word about it")
     assert robot.state() == "unconfigured"
     assert "weights 'kitti': neither a file" in node.log
     status = robot.wait_for_status(lambda s: s.state == EngineStatus.FAILED, "the failure")

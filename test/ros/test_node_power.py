@@ -146,7 +146,7 @@ def test_a_mode_that_something_else_sets_is_told_until_the_next_change(powered):
     start = time.monotonic()
     status = powered.wait(lambda s: s.trouble, "the intrusion")
     print(f"told after {time.monotonic() - start:.1f} s")
-    assert status.trouble == "the board is in MAXN (0), although MAXQ (1) was set: something else has changed it"
+    assert status.trouble == "the board is in MAXN (0), although MAXQ (1) was set: another program has changed it"
     assert (status.power_mode, status.mode) == ("max_q", "MAXN")
     assert powered.diagnostic(WARN).message == status.trouble
     assert powered.robot.set(power_mode="max_q") == ""

@@ -173,7 +173,7 @@ def test_a_failed_change_keeps_the_old_engine_and_its_siblings(workshop):
     workshop.unbuildable = {5: "out of memory"}
     workshop.change(precision="bf16", alpha=5)
     workshop.rest()
-    assert str(workshop.control.take_result().error) == "out of memory"
+    assert workshop.control.take_error() == "out of memory"
     report = workshop.control.report()
     assert (report.state, report.message) == (EngineState.FAILED, "out of memory")
     assert (report.engine, report.ready_alphas) == (workshop.built[0], (3, 5, 8))
@@ -187,7 +187,7 @@ def test_an_engine_that_fails_its_first_image_is_not_used(workshop, monkeypatch)
     monkeypatch.setattr(Engine, "infer", lambda *_: (_ for _ in ()).throw(EngineError("no such operation")))
     workshop.change(alpha=3)
     workshop.rest()
-    assert str(workshop.control.take_result().error) == "no such operation"
+    assert workshop.control.take_error() == "no such operation"
     assert workshop.control.engine.alpha == 8
     assert workshop.alphas_alive == [8]
 
@@ -402,7 +402,7 @@ def test_an_engine_without_a_substitute_stays_and_may_recover(broken):
         with pytest.raises(EngineError):
             broken.ask()
         broken.rest()
-    assert "nothing is left" in str(broken.control.take_result().error)
+    assert "nothing is left" in broken.control.take_error()
     report = broken.control.report()
     assert (report.state, report.is_broken, report.engine.backend) == (EngineState.FAILED, False, "third")
     assert report.message == "backend third failed, no other works: nothing is left"

@@ -1,4 +1,4 @@
-"""Machine code of our own: the default on a CPU that has the instructions. Starts from its cache without torch."""
+"""The native backend: machine code generated for this CPU. Starts from its cache without importing torch."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from espnet_ros.engines.native.vectors import VectorUnit, choose_unit
 from espnet_ros.errors import EngineError
 
 PRECISIONS = ("int8", "bf16", "fp32")
-"""The fastest first."""
+"""Fastest first."""
 _NETWORK = "espnet"
-_LEAST_WIDTH = 16
-"""Of images: it fills a vector."""
-_LEAST_CLASSES = 5
-"""With fewer, branches of the decoder's ESP unit are empty."""
+_MIN_WIDTH = 16
+"""Smallest image width: one AVX-512 vector."""
+_MIN_CLASSES = 5
+"""With fewer classes, some branches of the decoder's ESP block would have no channels."""
 _logger = logging.getLogger(__name__)
 
 
 class NativeEngine:
-    """ESPNet as machine code that was written for it and for this processor.
+    """ESPNet as machine code generated for its weights, its image size and this CPU.
 
     Raises:
-        EngineError: the processor, network, size or precision is not to be had, or the code labels too differently.
+        WeightsError: the weights do not fit the network.
+        DatasetError: the calibration images cannot be read.
+        EngineError: the CPU, network, size or precision is not supported, the build failed, or too many labels differ
+            from torch's.
     """
 
     backend = "native"
@@ -43,7 +46,7 @@ class NativeEngine:
         self.device = cpu_device().partition(";")[0]
         self._flags = cpu_flags()
         self._unit = _require_unit(self.device, self._flags)
-        _require_offered(spec)
+        _require_supported(spec)
         self.precision, self._code = self._prepare()
 
     def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
@@ -53,35 +56,38 @@ class NativeEngine:
         return EngineOutput(self._code.labels, self._code.confidence if with_confidence else None)
 
     def close(self) -> None:
-        """End the threads and free the code."""
+        """Stop the worker threads and free the code."""
         self._code.close()
 
     def _prepare(self) -> Tuple[str, MachineCode]:
-        """The precision asked for, or the fastest one that the processor has and that keeps the labels."""
+        """Load the requested precision; for ``auto``, the fastest one that is supported and keeps the labels."""
         requested = self.spec.precision
         if requested != "auto":
             return requested, self._load(requested)
         refusal: Optional[EngineError] = None
         for precision in PRECISIONS:
-            if not self._why_not(precision):
+            if not self._unsupported_reason(precision):
                 try:
                     return precision, self._load(precision)
                 except EngineError as error:
-                    _logger.info("precision %s is not used: %s", precision, error)
+                    _logger.info("not using precision %s: %s", precision, error)
                     refusal = error
-        assert refusal is not None, "every unit has fp32"
+        assert refusal is not None, "every unit supports fp32"
         raise refusal
 
-    def _why_not(self, precision: str) -> str:
+    def _unsupported_reason(self, precision: str) -> str:
+        """Return why the CPU does not support a precision; "" if it does."""
         if precision not in PRECISIONS:
-            return f"precision '{precision}' is not offered by backend 'native': {', '.join(PRECISIONS)}"
-        needed = {"int8": self._unit.int8, "bf16": self._unit.bf16, "fp32": None}[precision]
-        if needed is None or self._unit.has(needed, self._flags):
+            return f"precision '{precision}' is not offered by backend 'native', which offers {', '.join(PRECISIONS)}"
+        required = {"int8": self._unit.int8, "bf16": self._unit.bf16, "fp32": None}[precision]
+        if required is None or self._unit.has_any(required, self._flags):
             return ""
-        return f"precision '{precision}' needs a CPU with {' or '.join(needed) or 'AVX-512'}; {self.device} has none"
+        return (
+            f"precision '{precision}' needs a CPU with {' or '.join(required) or 'AVX-512'}, which {self.device} lacks"
+        )
 
     def _load(self, precision: str) -> MachineCode:
-        problem = self._why_not(precision)
+        problem = self._unsupported_reason(precision)
         if problem:
             raise EngineError(problem)
         spec = self.spec
@@ -89,25 +95,25 @@ class NativeEngine:
         key["calibration"] = spec.calibration.description
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
-        verdict = read_agreement_result(entry)
-        if verdict.refusal:
-            raise EngineError(f"precision '{precision}': {verdict.refusal}")
-        _logger.info("%s: %s", precision, verdict)
+        agreement = read_agreement_result(entry)
+        if agreement.refusal:
+            raise EngineError(f"precision '{precision}': {agreement.refusal}")
+        _logger.info("%s: %s", precision, agreement)
         return MachineCode(entry, spec.threads or len(os.sched_getaffinity(0)))
 
 
-def _require_offered(spec: EngineSpec) -> None:
+def _require_supported(spec: EngineSpec) -> None:
     network, width, classes = spec.checkpoint.network, spec.input_size.width, len(spec.class_table)
     if network != _NETWORK:
-        raise EngineError(f"network '{network}' is not offered by backend 'native': {_NETWORK}")
-    if width < _LEAST_WIDTH:
-        raise EngineError(f"backend 'native' needs an input_width of at least {_LEAST_WIDTH}, has {width}")
-    if classes < _LEAST_CLASSES:
-        raise EngineError(f"backend 'native' needs at least {_LEAST_CLASSES} classes, has {classes}")
+        raise EngineError(f"network '{network}' is not offered by backend 'native', which runs {_NETWORK}")
+    if width < _MIN_WIDTH:
+        raise EngineError(f"backend 'native' needs an input_width of at least {_MIN_WIDTH}, has {width}")
+    if classes < _MIN_CLASSES:
+        raise EngineError(f"backend 'native' needs at least {_MIN_CLASSES} classes, has {classes}")
 
 
 def _require_unit(device: str, flags: Tuple[str, ...]) -> VectorUnit:
     unit = choose_unit(flags)
     if unit is None:
-        raise EngineError(f"backend 'native' needs an x86-64 CPU with AVX2 and FMA; {device} has not")
+        raise EngineError(f"backend 'native' needs an x86-64 CPU with AVX2 and FMA, which {device} lacks")
     return unit

@@ -1,4 +1,4 @@
-"""Builds the machine code of a checkpoint, and judges it, in a process of its own."""
+"""Builds the machine code of a checkpoint in a child process, and compares its labels with torch's."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_ch
 from espnet_ros.engines.native.vectors import choose_unit
 
 LIMIT = 0.99
-"""Share of a sample's labels that must be torch's, whatever the precision."""
+"""Minimum fraction of labels that must equal torch's, in every precision."""
 _SAMPLE = 12
-"""Images for the ranges of int8, every second one, and for the comparison with torch, the others."""
+"""Number of calibration images: every second one is used to measure int8 ranges, the others to compare labels."""
 
 
 def export_in_child(spec: EngineSpec, precision: str, folder: Path) -> None:
-    """Write the machine code and its verdict into ``folder``, from a child process.
+    """Write the machine code and its agreement result to ``folder``, in a child process.
 
     Raises:
         WeightsError: the weights do not fit the network.
-        DatasetError: the calibration images cannot be used.
-        EngineError: the conversion failed; the message holds what the child said last.
+        DatasetError: the calibration images cannot be read.
+        EngineError: the build failed; the message contains the child's last output.
     """
     convert_in_child(__name__, "native", ConversionRequest(spec, precision, folder))
 
 
 def export(request: ConversionRequest) -> None:
-    """The conversion itself."""
+    """Run the build; called in the child process."""
     from espnet_ros.engines.native.lowering import lower
     from espnet_ros.engines.native.machine_code import MachineCode, write_machine_code
     from espnet_ros.engines.native.program import BF16, FP32
@@ -41,10 +41,10 @@ def export(request: ConversionRequest) -> None:
 
     spec, flags = request.spec, cpu_flags()
     network, unit = load_network(spec.checkpoint), choose_unit(flags)
-    assert isinstance(network, ESPNet) and unit is not None, "the engine has seen to both"
+    assert isinstance(network, ESPNet) and unit is not None, "checked by NativeEngine"
     images = spec.calibration.images(spec.input_size, _SAMPLE)
     ranges = measure_ranges(network, spec.checkpoint, images[::2]) if request.precision == "int8" else {}
-    element = BF16 if request.precision != "fp32" and unit.has(unit.bf16, flags) else FP32
+    element = BF16 if request.precision != "fp32" and unit.has_any(unit.bf16, flags) else FP32
     write_machine_code(lower(network, spec.checkpoint, spec.input_size, element, ranges), unit, request.folder)
     code = MachineCode(request.folder, threads=1)
 
@@ -52,9 +52,9 @@ def export(request: ConversionRequest) -> None:
         code.run(image, with_confidence=False)
         return code.labels
 
-    judged = images[1::2] or images
-    verdict = judge_against_torch(spec, network, request.precision, label, judged, LIMIT)
-    verdict.write(request.folder)
+    compared = images[1::2] or images
+    agreement = judge_against_torch(spec, network, request.precision, label, compared, LIMIT)
+    agreement.write(request.folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures what the maps that are multiplied in int8 hold, on images like those that the engine will see."""
+"""Measures the value ranges of the maps that are quantised to int8, on calibration images."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from espnet_ros.engines.native.lowering import DECODER_INPUT, Ranges
+from espnet_ros.engines.native.builder import ChannelRanges
+from espnet_ros.engines.native.lowering import DECODER_INPUT
 from espnet_ros.model.checkpoint import Checkpoint
 from espnet_ros.model.espnet import ESPNet
 from espnet_ros.model.graph import SegmentationGraph
 
 
-def measure_ranges(network: ESPNet, checkpoint: Checkpoint, images: Sequence[np.ndarray]) -> Dict[str, Ranges]:
-    """The least and the largest value of each channel, over all the images, and its mean.
+def measure_ranges(network: ESPNet, checkpoint: Checkpoint, images: Sequence[np.ndarray]) -> Dict[str, ChannelRanges]:
+    """Measure minimum, maximum and mean of each channel over all images.
 
-    They are those of what the third level's dilated convolutions and the decoder's last 3x3 convolution read: the
-    heaviest convolutions, two thirds of all multiplications, and the ones that lose least. Ranges that leave out rare
-    values cost more labels than they save.
+    Measured are the inputs of the third level's dilated convolutions and of the decoder's last 3x3 convolution. These
+    are the heaviest convolutions, two thirds of all multiplications, and they lose the least accuracy in int8. Clipping
+    the ranges to exclude rare values costs more labels than it saves.
 
     Args:
         network: in evaluation mode, in fp32.
-        checkpoint: mean, deviation and divisor of the pixels.
+        checkpoint: source of the mean, standard deviation and divisor.
         images: (h, w, 3) uint8 BGR; at least one.
+
+    Returns:
+        Ranges by name: ``DECODER_INPUT``, or the module name of an ESP block.
     """
     graph = SegmentationGraph(network, checkpoint).eval()
-    found: Dict[str, List[Tensor]] = {}
+    statistics: Dict[str, List[Tensor]] = {}
 
-    def note(name: str, values: Tensor) -> None:
-        places = (0, 2, 3)
-        found.setdefault(name, []).append(torch.stack([values.amin(places), values.amax(places), values.mean(places)]))
+    def record(name: str, values: Tensor) -> None:
+        dims = (0, 2, 3)
+        statistics.setdefault(name, []).append(torch.stack([values.amin(dims), values.amax(dims), values.mean(dims)]))
 
-    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        return module.register_forward_pre_hook(lambda _module, arguments: note(name, arguments[0]))
+    def record_input(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_pre_hook(lambda _module, arguments: record(name, arguments[0]))
 
     names = {module: name for name, module in network.named_modules()}
-    handles = [watch(DECODER_INPUT, network.conv.conv)]
-    handles += [watch(names[block], block.d1.conv) for block in (network.encoder.level3_0, *network.encoder.level3)]
+    blocks = (network.encoder.level3_0, *network.encoder.level3)
+    handles = [record_input(DECODER_INPUT, network.conv.conv)]
+    handles += [record_input(names[block], block.d1.conv) for block in blocks]
     try:
         with torch.inference_mode():
             for image in images:
@@ -47,7 +52,7 @@ def measure_ranges(network: ESPNet, checkpoint: Checkpoint, images: Sequence[np.
         for handle in handles:
             handle.remove()
     ranges = {}
-    for name, values in found.items():
+    for name, values in statistics.items():
         low, high, mean = torch.stack(values).unbind(1)  # (images, channels) each
-        ranges[name] = Ranges(low.amin(0).numpy(), high.amax(0).numpy(), mean.mean(0).numpy())
+        ranges[name] = ChannelRanges(low.amin(0).numpy(), high.amax(0).numpy(), mean.mean(0).numpy())
     return ranges

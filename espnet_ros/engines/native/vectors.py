@@ -1,4 +1,4 @@
-"""Vector instructions as LLVM IR, for the units that the code can be written for."""
+"""Writes vector instructions as LLVM IR, for the vector units that code can be generated for."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from llvmlite import ir
 
-from espnet_ros.engines.native.program import BF16, FP32, INT8, WORD, Element
+from espnet_ros.engines.native.program import BF16, FP32, INT8, WORD, ElementType
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 F32 = ir.FloatType()
 POINTER = ir.PointerType()
 VOID = ir.VoidType()
-_NEAREST = 4
-"""Rounding as the processor is set to: to the nearest, ties to even."""
+_CURRENT_ROUNDING = 4
+"""_MM_FROUND_CUR_DIRECTION: round as the processor is set to, which is to nearest, ties to even."""
 
 
 class VectorUnit(NamedTuple):
-    """What a processor computes with.
+    """A processor's vector unit.
 
     Attributes:
-        name: for people.
-        lanes: 32-bit words of a register, each a pixel.
-        sums: registers that sums may take, so that enough are left for what is multiplied.
-        flags: of /proc/cpuinfo that it needs.
-        bf16, int8: flags one of which it needs to multiply pairs of bf16, or fours of int8.
+        name: display name.
+        lanes: 32-bit lanes of a register; each lane holds one word of one pixel.
+        accumulators: registers to use for sums, leaving enough for the factors.
+        flags: /proc/cpuinfo flags that it requires.
+        bf16, int8: flags of which one is required to multiply pairs of bf16 values, or groups of four int8 values.
     """
 
     name: str
     lanes: int
-    sums: int
+    accumulators: int
     flags: Tuple[str, ...]
     bf16: Tuple[str, ...]
     int8: Tuple[str, ...]
 
-    def has(self, needed: Sequence[str], flags: Sequence[str]) -> bool:
-        """Whether a processor has one of the flags that something needs."""
-        return not set(needed).isdisjoint(flags)
+    def has_any(self, required: Sequence[str], flags: Sequence[str]) -> bool:
+        """Return whether a processor with ``flags`` has at least one of the required ones."""
+        return not set(required).isdisjoint(flags)
 
 
 AVX512 = VectorUnit(
@@ -47,12 +47,12 @@ AVX2 = VectorUnit("AVX2", 8, 12, ("avx2", "fma"), (), ("avx_vnni",))
 
 
 def choose_unit(flags: Sequence[str]) -> Optional[VectorUnit]:
-    """The widest unit that a processor with these flags has; None where it has none."""
+    """Return the widest unit of a processor with these flags, or None if none is supported."""
     return next((unit for unit in (AVX512, AVX2) if set(unit.flags) <= set(flags)), None)
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]
-    """bfloat, which llvmlite has no class for."""
+    """LLVM's bfloat type, which llvmlite lacks."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -68,8 +68,8 @@ class VectorWriter:
     """Appends instructions to a function.
 
     Args:
-        function: which has no block yet.
-        unit: whose vectors it computes with.
+        function: a function without blocks.
+        unit: vector unit to write for.
     """
 
     def __init__(self, function: ir.Function, unit: VectorUnit) -> None:
@@ -86,19 +86,19 @@ class VectorWriter:
     # -- arithmetic
 
     def splat(self, value: float) -> Any:
-        """A constant in all lanes."""
+        """Return a float constant in all lanes."""
         return ir.Constant(self.floats, [value] * self.unit.lanes)
 
-    def splat_word(self, value: int) -> Any:
-        """A constant in all lanes."""
+    def splat_int(self, value: int) -> Any:
+        """Return an int32 constant in all lanes."""
         return ir.Constant(self.words, [value] * self.unit.lanes)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        """``a * b + c``."""
+        """Compute ``a * b + c`` in fp32."""
         return self.call(f"llvm.fma.v{self.unit.lanes}f32", self.floats, [a, b, c])
 
-    def multiply(self, element: Element, total: Any, pixels: Any, weights: Any) -> Any:
-        """``total`` and, for each pixel, the products of a word of channels with a word of weights."""
+    def dot_accumulate(self, element: ElementType, total: Any, pixels: Any, weights: Any) -> Any:
+        """Add to each lane of ``total`` the dot product of a word of channels and a word of weights."""
         b, bits = self.b, 32 * self.unit.lanes
         if element == FP32:
             return self.fma(b.bitcast(pixels, self.floats), b.bitcast(weights, self.floats), total)
@@ -106,12 +106,16 @@ class VectorWriter:
         name = {BF16: f"llvm.x86.avx512bf16.dpbf16ps.{bits}", INT8: f"llvm.x86.avx512.vpdpbusd.{bits}"}[element]
         return self.call(name, total.type, [total, b.bitcast(pixels, kind), b.bitcast(weights, kind)])
 
-    def zero_sum(self, element: Element) -> Any:
-        """What sums of products start from."""
+    def zero_accumulator(self, element: ElementType) -> Any:
+        """Return the initial value of a sum: int32 for int8, otherwise fp32."""
         return ir.Constant(self.words if element == INT8 else self.floats, None)
 
     def exp(self, value: Any) -> Any:
-        """Of what is not positive: a power of 2 times the exponential series up to ``ln(2) / 2``, to 1e-6."""
+        """Compute the exponential of non-positive values to a relative accuracy of 1e-6.
+
+        The argument is split into a power of 2 and a remainder of at most ``ln(2) / 2``, whose exponential is a Taylor
+        series.
+        """
         scaled = self.b.fmul(value, self.splat(1.4426950408889634))
         scaled = self.b.select(self.b.fcmp_ordered(">", scaled, self.splat(-126.0)), scaled, self.splat(-126.0))
         whole = self.call(f"llvm.rint.v{self.unit.lanes}f32", self.floats, [scaled])
@@ -119,96 +123,99 @@ class VectorWriter:
         power: Any = self.splat(1 / 720)
         for divisor in (120, 24, 6, 2, 1, 1):
             power = self.fma(power, part, self.splat(1 / divisor))
-        exponent = self.b.add(self.b.fptosi(whole, self.words), self.splat_word(127))
-        return self.b.fmul(power, self.b.bitcast(self.b.shl(exponent, self.splat_word(23)), self.floats))
+        exponent = self.b.add(self.b.fptosi(whole, self.words), self.splat_int(127))
+        return self.b.fmul(power, self.b.bitcast(self.b.shl(exponent, self.splat_int(23)), self.floats))
 
     # -- words of channels
 
-    def unpack(self, element: Element, words: Any) -> List[Any]:
-        """The channels of words in fp32 or bf16."""
+    def unpack(self, element: ElementType, words: Any) -> List[Any]:
+        """Unpack a vector of words to one fp32 vector per channel. Supports fp32 and bf16."""
         if element == FP32:
             return [self.b.bitcast(words, self.floats)]
-        low, high = self.b.shl(words, self.splat_word(16)), self.b.and_(words, self.splat_word(0xFFFF0000))
+        low, high = self.b.shl(words, self.splat_int(16)), self.b.and_(words, self.splat_int(0xFFFF0000))
         return [self.b.bitcast(half, self.floats) for half in (low, high)]
 
-    def pack(self, element: Element, values: Sequence[Any]) -> List[Any]:
-        """Channels to words, the last filled up with zeros. For int8 they are steps, which are rounded."""
+    def pack(self, element: ElementType, values: Sequence[Any]) -> List[Any]:
+        """Pack fp32 vectors, one per channel, to vectors of words; the last word is filled up with zeros.
+
+        For int8, values must be in quantisation steps; they are rounded and saturated.
+        """
         missing = [ir.Constant(self.floats, None)] * (-len(values) % element.per_word)
         filled = [*values, *missing]
         if element == FP32:
             return [self.b.bitcast(value, self.words) for value in filled]
-        one_word = self._pack_bf16 if element == BF16 else self._pack_int8
+        pack_word = self._pack_bf16 if element == BF16 else self._pack_int8
         size = element.per_word
-        return [one_word(filled[index : index + size]) for index in range(0, len(filled), size)]
+        return [pack_word(filled[index : index + size]) for index in range(0, len(filled), size)]
 
     def _pack_bf16(self, values: Sequence[Any]) -> Any:
         lanes, low, high = self.unit.lanes, *values
         both = self.call(f"llvm.x86.avx512bf16.cvtne2ps2bf16.{32 * lanes}", self.bfloats, [high, low])
         both = self.b.bitcast(both, self.halves)
-        return self.b.bitcast(self.shuffle(both, both, _alternate(2 * lanes)), self.words)
+        return self.b.bitcast(self.shuffle(both, both, _interleaved(2 * lanes)), self.words)
 
     def _pack_int8(self, values: Sequence[Any]) -> Any:
-        steps = [self._round(value) for value in values]
+        rounded = [self._round_to_int(value) for value in values]
         prefix = "llvm.x86.avx512.{}.512" if self.unit == AVX512 else "llvm.x86.avx2.{}"
-        low, high = (self.call(prefix.format("packssdw"), self.halves, steps[at : at + 2]) for at in (0, 2))
+        low, high = (self.call(prefix.format("packssdw"), self.halves, rounded[at : at + 2]) for at in (0, 2))
         packed = self.call(prefix.format("packuswb"), self.bytes, [low, high])
-        # both instructions work within 16 bytes, which now hold four pixels of each channel
+        # both instructions work on blocks of 16 bytes, each of which now holds four pixels of each channel
         blocks = range(self.unit.lanes // 4)
         lanes = [16 * block + 4 * channel + pixel for block in blocks for pixel in range(4) for channel in range(4)]
         return self.b.bitcast(self.shuffle(packed, packed, lanes), self.words)
 
-    def _round(self, value: Any) -> Any:
+    def _round_to_int(self, value: Any) -> Any:
         if self.unit != AVX512:
             return self.call("llvm.x86.avx.cvt.ps2dq.256", self.words, [value])
-        unmasked = [ir.Constant(self.words, None), I16(-1), I32(_NEAREST)]
+        unmasked = [ir.Constant(self.words, None), I16(-1), I32(_CURRENT_ROUNDING)]
         return self.call("llvm.x86.avx512.mask.cvtps2dq.512", self.words, [value, *unmasked])
 
     # -- memory
 
-    def at(self, base: Any, offset: Any) -> Any:
-        """The address some bytes on."""
-        return self.b.gep(base, [I64(offset) if isinstance(offset, int) else offset], source_etype=I8)
+    def offset(self, base: Any, size: Any) -> Any:
+        """Return the address ``size`` bytes after ``base``."""
+        return self.b.gep(base, [I64(size) if isinstance(size, int) else size], source_etype=I8)
 
     def load(self, address: Any, stride: int = 1) -> Any:
-        """Words of neighbouring pixels, or of every second one."""
+        """Load a word of each of the next pixels, or, with stride 2, of every second pixel."""
         first = self.b.load(address, typ=self.words, align=4)
         if stride == 1:
             return first
-        second = self.b.load(self.at(address, self.unit.lanes * WORD), typ=self.words, align=4)
+        second = self.b.load(self.offset(address, self.unit.lanes * WORD), typ=self.words, align=4)
         return self.shuffle(first, second, list(range(0, 2 * self.unit.lanes, 2)))
 
     def store(self, vector: Any, address: Any, count: int) -> None:
-        """Write ``count`` lanes, or all where there are fewer."""
+        """Store the first ``count`` lanes, or all if there are fewer."""
         if count < vector.type.count:
             vector = self.shuffle(vector, vector, list(range(count)))
         self.b.store(vector, address, align=vector.type.element.width // 8)
 
     def broadcast(self, address: Any) -> Any:
-        """One word in all lanes."""
+        """Load one word into all lanes."""
         word = self.b.load(address, typ=I32, align=4)
         single = self.b.insert_element(ir.Constant(self.words, ir.Undefined), word, I32(0))
         return self.b.shuffle_vector(single, single, ir.Constant(self.words, None))
 
     def broadcast_float(self, address: Any) -> Any:
-        """One float in all lanes."""
+        """Load one float into all lanes."""
         return self.b.bitcast(self.broadcast(address), self.floats)
 
     def interleave(self, left: Any, right: Any) -> Any:
-        """The lanes of two vectors by turns, in one of twice the length."""
-        return self.shuffle(left, right, _alternate(2 * self.unit.lanes))
+        """Interleave the lanes of two vectors into one of twice the length."""
+        return self.shuffle(left, right, _interleaved(2 * self.unit.lanes))
 
     def deinterleave(self, parts: Sequence[Any]) -> List[Any]:
-        """Three vectors of values by threes to a vector of the first ones, of the second and of the third."""
+        """Split three vectors of three-channel pixels into one vector per channel."""
         lanes = self.unit.lanes
         first = self.shuffle(parts[0], parts[1], list(range(2 * lanes)))
         last = self.shuffle(parts[2], parts[2], list(range(2 * lanes)))
         return [self.shuffle(first, last, [3 * pixel + channel for pixel in range(lanes)]) for channel in range(3)]
 
     def shuffle(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
-        """Lanes of both, counted through."""
+        """Select lanes of the concatenation of ``a`` and ``b``."""
         return self.b.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
 
-    # -- control
+    # -- control flow
 
     def call(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
         """Call an intrinsic or a function of the C library."""
@@ -216,7 +223,16 @@ class VectorWriter:
 
     @contextmanager
     def loop(self, count: int, carried: Sequence[Any] = ()) -> Iterator[Tuple[Any, List[Any]]]:
-        """``count`` times: the index, and a list of values that the body replaces; afterwards it holds the last."""
+        """Write a loop of ``count`` iterations, at least one.
+
+        Args:
+            count: number of iterations.
+            carried: initial values of the variables that the iterations update.
+
+        Yields:
+            The index, and the list of variables. The body replaces the entries of the list; after the loop, they are
+            the final values.
+        """
         before = self.b.block
         body, after = (self.function.append_basic_block(name) for name in ("body", "after"))
         self.b.branch(body)
@@ -238,12 +254,12 @@ class VectorWriter:
 
 
 def declare(module: ir.Module, name: str, result: Any, arguments: Sequence[Any]) -> ir.Function:
-    """A function of that name, declared once."""
+    """Return the function with this name; declare it if the module does not have it yet."""
     if name in module.globals:
         return module.globals[name]
     return ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def _alternate(count: int) -> List[int]:
-    """0, n, 1, n + 1, ...: the lanes of two halves by turns."""
+def _interleaved(count: int) -> List[int]:
+    """Return the lanes 0, n, 1, n + 1, ... that interleave two halves of n = ``count`` / 2 lanes."""
     return [lane // 2 + count // 2 * (lane % 2) for lane in range(count)]

@@ -58,3 +58,7 @@ def test_documents_link_to_files_that_exist():
     for document in [path for folder in ("", "docs", "weights") for path in (REPOSITORY / folder).glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_readme_is_short():
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

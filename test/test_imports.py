@@ -168,3 +168,9 @@ def test_each_folder_says_what_lives_there(folder):
 
 def test_the_generated_package_names_stay_free():
     assert not any((PACKAGE / name).exists() for name in ("msg", "srv", "action"))
+
+
+def test_the_architecture_page_shows_the_layers():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = page.split("```")[1].strip().splitlines()
+    assert [line.split("  ")[0] for line in picture] == LAYERS

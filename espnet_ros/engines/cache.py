@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _UNFINISHED = ".unfinished-"
 LONGEST_WAIT = 3600.0  # s; calibrating for int8 may take many minutes on a small GPU
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_SCARCE = 64 << 20  # bytes; several engines fit in it
+SCARCE = 64 << 20  # bytes; several engines fit in it
 _logger = logging.getLogger(__name__)
 
 
@@ -177,7 +177,7 @@ class EngineCache:
                 raise _CannotKeepError(f"is on a disk that is full ({error.strerror})") from error
             # a library or a child process that ran out of space seldom says so, and tidies up
             left = shutil.disk_usage(str(self.folder)).free
-            if left < _SCARCE:
+            if left < SCARCE:
                 raise _CannotKeepError(f"is on a disk with {left >> 20} MiB left ({error})") from error
             raise
 

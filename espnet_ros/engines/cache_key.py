@@ -9,7 +9,7 @@ from typing import Dict, FrozenSet, List, Mapping, Tuple
 
 from espnet_ros.engines.base import EngineSpec
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 _CPU_FACTS = Path("/proc/cpuinfo")
 _BOARD_NAME = Path("/proc/device-tree/model")
 _SHARED_SOURCES = (
@@ -100,7 +100,7 @@ def _vector_flags(core: Mapping[str, str]) -> FrozenSet[str]:
 def _sum_of_sources(backend: str) -> str:
     """SHA-256 of the code that decides what is in an entry, so that another release builds its own."""
     patterns = (*_SHARED_SOURCES, f"engines/{backend}*.py", f"engines/{backend}/*.py")
-    sources = sorted({path for pattern in patterns for path in _PACKAGE.glob(pattern)})
+    sources = sorted({path for pattern in patterns for path in PACKAGE.glob(pattern)})
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

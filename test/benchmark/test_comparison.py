@@ -8,13 +8,9 @@ from espnet_ros.benchmark import contenders
 from espnet_ros.benchmark.comparison import compare
 from espnet_ros.benchmark.contenders import REFERENCE, USUAL_WAYS, check_name, start_contender
 from espnet_ros.benchmark.interleaved import measure_interleaved
-from espnet_ros.benchmark.report import format_table
 from espnet_ros.calibration import StreetImages
-from espnet_ros.config import NodeConfig
 from espnet_ros.engines import EngineSpec
-from espnet_ros.engines.cache_key import cpu_flags
 from espnet_ros.errors import EngineError, ParameterError
-from espnet_ros.loading import resolve_spec
 from espnet_ros.types import ImageSize
 
 pytestmark = pytest.mark.slow
@@ -99,27 +95,3 @@ def test_without_the_published_pipeline_there_is_no_comparison(spec, color_image
     monkeypatch.setattr(contenders, "start_usual", fail)
     with pytest.raises(EngineError, match="no torch"):
         compare(spec, ["torch/fp32"], [color_image], 1)
-
-
-_TRIES = 3  # other programs on the machine can slow one measurement
-
-
-@pytest.mark.parametrize("alpha", [3, 5, 8])
-def test_the_default_engine_is_at_least_8_times_as_fast_as_the_published_pipeline(
-    alpha, published_weights, cityscapes_samples, engine_cache
-):
-    """Where the CPU multiplies bf16 and int8. Without, 3.5 times."""
-    wanted = 8.0 if {"avx512_bf16", "avx512_vnni"} <= set(cpu_flags()) else 3.5
-    config = NodeConfig(
-        weights="cityscapes", alpha=alpha, weights_dir=str(published_weights), engine_cache=engine_cache,
-        calibration=str(cityscapes_samples),
-    )  # fmt: skip
-    images = [cv2.resize(cv2.imread(str(path)), (1024, 512)) for path in sorted(cityscapes_samples.glob("*.png"))]
-    for _ in range(_TRIES):
-        comparison = compare(resolve_spec(config), ["auto/auto"], images, rounds=8)
-        _, ours = comparison.rows
-        print(format_table([comparison]))
-        if comparison.over_published(ours) >= wanted:
-            break
-    assert comparison.over_published(ours) >= wanted
-    assert ours.agreement >= 0.99

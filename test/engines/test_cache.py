@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_everywhere_is_an_error(cache):
 
 
 def test_a_build_that_fails_on_a_scarce_disk_is_tried_elsewhere(cache, caplog, monkeypatch):
-    monkeypatch.setattr(cache_module, "_SCARCE", shutil.disk_usage("/").total + 1)
+    monkeypatch.setattr(cache_module, "SCARCE", shutil.disk_usage("/").total + 1)
     folders = []
 
     def build(folder):

@@ -82,7 +82,7 @@ def package(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-    monkeypatch.setattr(cache_key, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(cache_key, "PACKAGE", tmp_path)
     return tmp_path
 
 

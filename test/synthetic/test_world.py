@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -99,18 +98,6 @@ def test_class_grids_give_every_cell_ground_or_an_object(world):
     np.testing.assert_array_equal(
         grids[ROAD] | standing, (world.ground_class_grid((0.0, -15.0), 0.1, 300, 300) == ROAD) | standing
     )
-
-
-def test_a_grid_is_fast(world):
-    world.class_grids((0.0, -10.0), 0.1, 200, 200)
-    best = min(_seconds(lambda: world.class_grids((0.0, -10.0), 0.1, 200, 200)) for _ in range(7))
-    assert best < 0.02
-
-
-def _seconds(call):
-    start = time.thread_time()
-    call()
-    return time.thread_time() - start
 
 
 def test_nothing_stands_in_the_way_of_the_drive(world):

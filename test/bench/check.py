@@ -1,0 +1,48 @@
+"""Measure what the documents promise about speed, as ratios, and print how each compares: ``make bench-check``.
+
+Exits with 1 where a promise is missed by more than the room that other programs on the machine get. It is not a command
+of the package, since it needs the tests' robot and stand-ins.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TEST = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TEST), *(str(TEST / folder) for folder in ("ros", "telemetry", "board"))]
+
+import engine_promises
+import node_promises
+import python_promises
+from promise import HEADER, ROOM, has_missed
+from signals import reset_signals
+
+from espnet_ros.reporting.machine import describe_environment
+
+
+def main() -> int:
+    """Measure and print every promise. Returns the exit code."""
+    reset_signals()
+    domain_lock = node_promises.set_domain()
+    begun = time.monotonic()
+    print(f"{describe_environment()['machine']}; medians of interleaved calls\n\n{HEADER}", flush=True)
+    promises = []
+    with tempfile.TemporaryDirectory() as cache:
+        for measured in (
+            engine_promises.measure(TEST.parents[1] / "shared", cache),
+            python_promises.measure(cache),
+            node_promises.measure(cache),
+        ):
+            for promise in measured:
+                promises.append(promise)
+                print(promise.row, flush=True)
+    domain_lock.release()
+    print(f"\n{time.monotonic() - begun:.0f} s. Fails only where a ratio is missed by a factor above {ROOM:g}.")
+    return int(has_missed(promises))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""What is measured without the node: telemetry, costmaps, synthetic streets, tiles.
+
+Each is compared with a yardstick that is measured at the same time on the same machine, so that the machine's own speed
+cancels out.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import cv2
+import numpy as np
+from fake_jetson_stats import TX2, Jtop, JtopException
+from fake_nvml import Nvml
+from kernel_files import add_zone, write_tree
+from promise import Promise
+
+from espnet_ros.benchmark.costmap import LABEL_SIZE, measure_costmap
+from espnet_ros.benchmark.interleaved import measure_interleaved
+from espnet_ros.benchmark.published import preprocess_as_published
+from espnet_ros.config import NodeConfig
+from espnet_ros.engines import build_engine
+from espnet_ros.loading import resolve_spec
+from espnet_ros.segmenter import Segmenter
+from espnet_ros.synthetic import StreetRenderer, StreetWorld, default_camera, drive
+from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySource, default_sources, open_first_available
+from espnet_ros.tiling import label_large_image
+from espnet_ros.types import ImageSize
+
+READINGS = 100
+READING_PERIOD = 0.02  # s: readings are this much nearer together than at the default of 1 s
+SHARE_OF_A_CORE = 0.01  # docs/power.md
+TILES_OVER_ENGINE = 1.15
+FRAMES = 15
+
+
+def measure(cache):
+    """Yield every promise."""
+    yield from _telemetry()
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield from _costmaps_and_streets()
+    finally:
+        cv2.setNumThreads(threads)
+    yield _tiles(cache)
+
+
+def _telemetry():
+    """CPU time of the sampler's thread for a reading per second, as a share of a core.
+
+    The files lie in a folder, and stand-ins take the place of packages: what a real sensor needs comes on top.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        orin, server = _orin(Path(folder) / "orin"), _server(Path(folder) / "server")
+        jtop = SimpleNamespace(jtop=lambda interval: Jtop(TX2, None, interval), JtopException=JtopException)
+        for name, root, packages in (
+            ("a Jetson's power monitors", orin, {"jtop": None, "pynvml": None}),
+            ("jetson-stats, without its own thread", orin, {"jtop": jtop, "pynvml": None}),
+            ("a graphics card and the CPU", server, {"jtop": None, "pynvml": Nvml()}),
+            ("the counters of a server", server, {"jtop": None, "pynvml": None}),
+        ):
+            with mock.patch.dict(sys.modules, packages):
+                seconds = _seconds_per_reading(open_first_available(default_sources(root=root)).reader)
+            yield Promise(f"telemetry of {name}, share of a core", SHARE_OF_A_CORE, seconds, is_limit=True)
+
+
+def _seconds_per_reading(reader):
+    begun, is_done = [], threading.Event()
+
+    class Timed:
+        name = reader.name
+        close = reader.close
+
+        def read(self):
+            begun.append(time.thread_time())
+            if len(begun) > READINGS:
+                is_done.set()
+            return reader.read()
+
+    sampler = TelemetrySampler([TelemetrySource(reader.name, Timed)], READING_PERIOD)
+    is_done.wait(60)
+    sampler.close(10)
+    return (begun[-1] - begun[0]) / (len(begun) - 1)
+
+
+def _orin(root):
+    """Three INA3221 with three rails each; 12 thermal zones, 20 cooling devices."""
+    for number, name in enumerate(["VDD_IN", *(f"VDD_{number}" for number in range(8))]):
+        monitor, channel = divmod(number, 3)
+        folder = f"sys/bus/i2c/drivers/ina3221/1-004{monitor}/hwmon/hwmon{monitor}"
+        files = {f"in{channel + 1}_label": name, f"in{channel + 1}_input": 5000, f"curr{channel + 1}_input": 1480}
+        write_tree(root / folder, files)
+    gpu, thermal = "sys/class/devfreq/17000000.gpu", "sys/class/thermal"
+    write_tree(root, {f"{gpu}/cur_freq": 918000000, f"{gpu}/device/load": 875})
+    for number in range(12):
+        zone = f"{thermal}/thermal_zone{number}"
+        write_tree(root, {f"{zone}/type": f"zone-{number}", f"{zone}/temp": 45000})
+    for number in range(20):
+        device = f"{thermal}/cooling_device{number}"
+        write_tree(root, {f"{device}/type": f"cpu-balanced-{number}", f"{device}/cur_state": 0})
+    return root
+
+
+def _server(root):
+    """Two packages with DRAM, and 64 CPUs that count their throttling."""
+    for package in (0, 1):
+        add_zone(root, f":{package}", f"package-{package}")
+        add_zone(root, f":{package}:0", "dram")
+        chip = f"sys/class/hwmon/hwmon{package}"
+        write_tree(root / chip, {"name": "coretemp", "temp1_label": f"Package id {package}", "temp1_input": 50000})
+    for cpu in range(64):
+        throttle = {"thermal_throttle/core_throttle_count": 0, "thermal_throttle/package_throttle_count": 0}
+        write_tree(root / f"sys/devices/system/cpu/cpu{cpu}", {"topology/physical_package_id": cpu // 32, **throttle})
+    return root
+
+
+def _costmaps_and_streets():
+    """Work on one thread, as multiples of normalising a 512x1024 image as the published pipeline does."""
+    image = np.random.default_rng(0).integers(0, 256, (*LABEL_SIZE, 3), np.uint8)
+    checkpoint = SimpleNamespace(mean_bgr=(110, 108, 105), std_bgr=(72, 73, 70), divisor=255)
+    world = StreetWorld(seed=5, length=60.0)
+    camera = default_camera(ImageSize(480, 640))
+    renderer = StreetRenderer(world, camera)
+    poses = [frame.odom_from_camera for frame in islice(drive(world, camera, rate=1.0), 5)]
+    turn = iter(range(10**6))
+    timings = measure_interleaved(
+        {
+            "yardstick": lambda: preprocess_as_published(image, checkpoint, LABEL_SIZE),
+            "street": lambda: renderer.render(poses[next(turn) % len(poses)]),
+            "grid": lambda: world.class_grids((0.0, -10.0), 0.1, 200, 200),
+        },
+        FRAMES,
+    )
+    yardstick = timings["yardstick"].median
+    for name, asked in (("street", STREET), ("grid", GRID)):
+        what = {"street": "a 640x480 frame of the synthetic street", "grid": "true grids of 200x200 cells"}[name]
+        yield Promise(f"{what}, times normalising an image", asked, timings[name].median / yardstick, is_limit=True)
+    try:
+        from espnet_ros.ros.grid_messages import list_messages
+    except ImportError as error:
+        yield Promise("a costmap, times normalising an image", COSTMAP, is_limit=True, reason=str(error))
+        return
+    costmaps = measure_costmap(list_messages, 4 * FRAMES)
+    for name, asked in (("table warm", COSTMAP), ("camera moves every frame", MOVING_COSTMAP)):
+        what = f"8 layers of 200x200 cells as messages, {name}, times normalising an image"
+        yield Promise(what, asked, costmaps[name].median / yardstick, is_limit=True)
+
+
+STREET, GRID, COSTMAP, MOVING_COSTMAP = 5.0, 2.0, 0.4, 4.0
+
+
+def _tiles(cache):
+    """A tile of a large image, as a multiple of the engine's own time, one after the other."""
+    what = "a tile of a large image, times the engine alone"
+    size = ImageSize(512, 768)
+    config = NodeConfig(
+        weights="street", alpha=3, backend="openvino", precision="fp32",
+        input_height=size.height, input_width=size.width, engine_cache=cache,
+    )  # fmt: skip
+    try:
+        engine = build_engine(resolve_spec(config))
+    except Exception as error:  # a backend that is not installed
+        return Promise(what, TILES_OVER_ENGINE, is_limit=True, reason=str(error).splitlines()[0])
+    pixels = np.random.default_rng(1).integers(0, 256, (2000, 2000, 3), np.uint8)
+    small = np.ascontiguousarray(pixels[: size.height, : size.width])
+    engine.infer(small)
+    alone, tiled = [], []
+    last = time.perf_counter()
+
+    def time_engine():
+        nonlocal last
+        middle = time.perf_counter()
+        engine.infer(small)
+        end = time.perf_counter()
+        tiled.append(middle - last)
+        alone.append(end - middle)
+        last = end
+
+    label_large_image(pixels, Segmenter(engine), 64, time_engine)
+    engine.close()
+    return Promise(what, TILES_OVER_ENGINE, statistics.median(tiled) / statistics.median(alone), is_limit=True)

@@ -26,5 +26,5 @@ def observe(time, **values):
 
 
 def hold_load(governor, start, count, **values):
-    """Decisions of a steady load, one a second."""
+    """Return the decisions for a steady load, one per second."""
     return [governor.decide(observe(start + step, **values)) for step in range(count)]

@@ -50,7 +50,7 @@ LOADS_TORCH = (
     "engines/tensorrt/graph.py",
     "engines/torch_engine.py",
     "benchmark/published.py",
-    "benchmark/usual.py",
+    "benchmark/runtimes.py",
     "training/",
 )
 LOADING_TORCH = re.compile(r"(torch|espnet_ros\.model\.(espnet|graph|loading|int8|channels_last_graph))(\..*)?")

@@ -1,4 +1,4 @@
-"""Times contenders for one network at one size: medians, ratios, and how many labels are the published pipeline's."""
+"""Compare contenders for one network at one size: times, ratios, and agreement with the published pipeline."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from espnet_ros.engines import EngineSpec
 from espnet_ros.errors import EngineError
 from espnet_ros.types import ImageSize
 
-_PAUSE = 0.1  # s; ONNX Runtime's threads, left to its defaults, look for work tens of milliseconds after each call
+_PAUSE = 0.1  # s; by default, ONNX Runtime's threads spin for tens of milliseconds after each call
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one contender took for one network at one size.
+    """Result of one contender for one network at one size.
 
     Attributes:
-        name: what it was asked for by.
-        is_ours: it is one of our engines.
-        title: what it is, in words.
+        name: on the command line.
+        is_ours: whether it is one of our engines.
+        title: description for reports.
         timing: of image to labels at the network's size.
-        agreement: share of pixels with the published pipeline's label, 0..1.
+        agreement: share of pixels with the label of the published pipeline, 0..1.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One network at one size.
+    """Results for one network at one size.
 
     Attributes:
         alpha: ESP blocks at the third level.
         size: of the network's input.
-        rows: the published pipeline, then the others in the order they were asked for.
-        absent: why contenders did not run, by name.
+        rows: the published pipeline, then the others in the requested order.
+        absent: reasons why contenders did not run, by name.
     """
 
     alpha: int
@@ -52,11 +52,11 @@ class Comparison:
     absent: Dict[str, str]
 
     def over_published(self, row: Row) -> float:
-        """Times as fast as the published pipeline, by medians."""
+        """Return how many times as fast as the published pipeline a row is, by medians."""
         return self.rows[0].timing.median / row.timing.median
 
-    def over_best_usual(self, row: Row) -> float:
-        """Times as fast as the fastest contender that is not ours, by medians."""
+    def over_best_runtime(self, row: Row) -> float:
+        """Return how many times as fast as the fastest contender that is not ours a row is, by medians."""
         return min(other.timing.median for other in self.rows if not other.is_ours) / row.timing.median
 
 
@@ -72,10 +72,10 @@ def compare(
 
     Args:
         spec: network, size and threads; its backend and precision are replaced.
-        names: contenders; the published pipeline runs in any case.
-        images: (H, W, 3) uint8 BGR; one image a round, in turn.
-        rounds: counted calls of each.
-        on_start: told each contender's name before it is loaded, converted or compiled, which may take minutes.
+        names: contenders; the published pipeline always runs.
+        images: (H, W, 3) uint8 BGR; one per round, cycled.
+        rounds: counted calls of each contender.
+        on_start: called with each contender's name before it is loaded, converted or compiled, which may take minutes.
         on_round: called after each round.
 
     Raises:
@@ -95,7 +95,7 @@ def compare(
                 absent[name] = " ".join(str(error).split())
         expected = [contenders[0].run(image) for image in images]
         agreement = {each.name: _agreement(expected, each.run, images) for each in contenders}
-        turns = {each.name: _in_turn(each.run, images) for each in contenders}
+        turns = {each.name: _cycle(each.run, images) for each in contenders}
         timings = measure_interleaved(turns, rounds, on_round, _PAUSE)
     finally:
         for each in contenders:
@@ -108,7 +108,7 @@ def _row(contender: Contender, timing: Timing, agreement: float) -> Row:
     return Row(contender.name, contender.is_ours, contender.title, timing, agreement)
 
 
-def _in_turn(run: Pipeline, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+def _cycle(run: Pipeline, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
     calls = 0
 
     def call() -> np.ndarray:
@@ -120,6 +120,6 @@ def _in_turn(run: Pipeline, images: Sequence[np.ndarray]) -> Callable[[], np.nda
 
 
 def _agreement(expected: Sequence[np.ndarray], run: Pipeline, images: Sequence[np.ndarray]) -> float:
-    """Share of equal labels over all images."""
+    """Return the share of equal labels over all images, 0..1."""
     equal = [np.count_nonzero(run(image) == labels) for image, labels in zip(images, expected)]
     return sum(equal) / sum(labels.size for labels in expected)

@@ -1,4 +1,4 @@
-"""What is compared: the published pipeline, the usual ways to make it faster, and our engines."""
+"""The contenders of a comparison: the published pipeline, its network on other runtimes, and our engines."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from espnet_ros.errors import EngineError, EspnetError, ParameterError
 from espnet_ros.segmenter import resize_pixels
 
 Pipeline = Callable[[np.ndarray], np.ndarray]
-"""(H, W, 3) uint8 BGR to (h, w) uint8 labels at the network's size."""
+"""Maps (H, W, 3) uint8 BGR to (h, w) uint8 labels at the network's size."""
 
 REFERENCE = "published"
-USUAL_WAYS = (REFERENCE, "torch.compile", "onnxruntime", "openvino")
-"""The published pipeline, and what runs its network faster without any change to it."""
+PUBLISHED_CONTENDERS = (REFERENCE, "torch.compile", "onnxruntime", "openvino")
+"""The published pipeline, and runtimes that run its network unchanged."""
 OUR_ENGINES = (
     "native/fp32",
     "native/bf16",
@@ -43,14 +43,14 @@ _TITLES: Dict[str, str] = {
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that labels images, ready to be timed.
+    """A pipeline that is ready to be timed.
 
     Attributes:
-        name: what it was asked for by.
-        is_ours: it is one of our engines.
-        title: what it is, in words.
+        name: on the command line.
+        is_ours: whether it is one of our engines.
+        title: description for reports.
         run: labels an image.
-        close: frees what it holds.
+        close: frees its resources.
     """
 
     name: str
@@ -61,24 +61,24 @@ class Contender:
 
 
 def check_name(name: str) -> None:
-    """Refuse what names no contender.
+    """Check the name of a contender.
 
     Raises:
-        ParameterError: it is neither one of ``USUAL_WAYS`` nor ``backend/precision``.
+        ParameterError: it is neither one of ``PUBLISHED_CONTENDERS`` nor ``backend/precision``.
     """
     backend, slash, precision = name.partition("/")
     is_engine = slash and backend in rule_of("backend").choices and precision in rule_of("precision").choices
-    if not is_engine and name not in USUAL_WAYS:
+    if not is_engine and name not in PUBLISHED_CONTENDERS:
         raise ParameterError(
-            f"contender must be one of {', '.join(USUAL_WAYS)}, or BACKEND/PRECISION of the node, is '{name}'"
+            f"contender must be one of {', '.join(PUBLISHED_CONTENDERS)}, or BACKEND/PRECISION of the node, is '{name}'"
         )
 
 
 def start_contender(name: str, spec: EngineSpec, image: np.ndarray) -> Contender:
-    """Load, convert or build a contender, and have it label its first image, at which some compile.
+    """Load, convert or build a contender, and run it once, because some compile on their first image.
 
     Args:
-        name: one of ``USUAL_WAYS``, or ``backend/precision`` of an engine of ours.
+        name: one of ``PUBLISHED_CONTENDERS``, or ``backend/precision`` of our engines.
         spec: network, size and threads; its backend and precision are replaced.
         image: (H, W, 3) uint8 BGR.
 
@@ -86,11 +86,11 @@ def start_contender(name: str, spec: EngineSpec, image: np.ndarray) -> Contender
         EspnetError: it cannot run here.
     """
     try:
-        contender = _start_engine(name, spec) if "/" in name else start_usual(name, spec)
+        contender = _start_engine(name, spec) if "/" in name else start_published(name, spec)
         contender.run(image)
     except EspnetError:
         raise
-    except Exception as error:  # the edge to other people's runtimes, whose errors have no common base
+    except Exception as error:  # third-party runtimes raise errors without a common base class
         raise EngineError(f"{name} cannot run: {_first_line(error)}") from error
     return contender
 
@@ -108,10 +108,11 @@ def _start_engine(name: str, spec: EngineSpec) -> Contender:
     return Contender(name, True, title, run, engine.close)
 
 
-def start_usual(name: str, spec: EngineSpec) -> Contender:
-    # They need the network in torch, and each its runtime.
+def start_published(name: str, spec: EngineSpec) -> Contender:
+    """Load or convert one of ``PUBLISHED_CONTENDERS``."""
+    # imported here, because they need torch and their runtimes
     from espnet_ros.benchmark.published import PublishedPipeline, fastest_device
-    from espnet_ros.benchmark.usual import CompiledPipeline, OnnxRuntimePipeline, OpenVinoPipeline
+    from espnet_ros.benchmark.runtimes import CompiledPipeline, OnnxRuntimePipeline, OpenVinoPipeline
 
     checkpoint, size = spec.checkpoint, spec.input_size
     start: Dict[str, Callable[[], Pipeline]] = {

@@ -1,4 +1,4 @@
-"""Times labels to costmap messages."""
+"""Time labels to costmap messages."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def measure_costmap(build_messages: MessageBuilder, rounds: int) -> Dict[str, Ti
     """Time one frame of 8 layers of 200x200 cells, from labels to messages, while the robot drives.
 
     Args:
-        build_messages: makes every message of a costmap at a stamp.
+        build_messages: builds all messages of a costmap at a stamp.
         rounds: counted frames.
 
     Returns:
-        Timing with the camera fixed to the robot ("table warm"), and with it moving on the robot every frame.
+        Timing with the camera fixed to the robot ("table warm"), and with the camera moving on the robot every frame.
     """
     table = load_class_table("cityscapes")
     return measure_interleaved(
@@ -44,7 +44,7 @@ def measure_costmap(build_messages: MessageBuilder, rounds: int) -> Dict[str, Ti
 
 
 class _Frames:
-    """Frame after frame of a drive; each call is one."""
+    """A drive; each call processes the next frame."""
 
     def __init__(self, table: ClassTable, build_messages: MessageBuilder, sway: float) -> None:
         settings = CostmapSettings(size=(20.0, 20.0), resolution=0.1)
@@ -64,7 +64,7 @@ class _Frames:
 
 
 def _drive(count: int) -> np.ndarray:
-    """(4, 4) pose of a robot that drives 10 cm a frame along a circle of 30 m."""
+    """Return the (4, 4) pose of a robot that drives 10 cm per frame along a circle with a radius of 30 m."""
     angle = count * 0.1 / 30.0
     pose = np.eye(4)
     pose[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
@@ -73,7 +73,7 @@ def _drive(count: int) -> np.ndarray:
 
 
 def street_labels(table: ClassTable) -> np.ndarray:
-    """(512, 1024) uint8 labels of a street in which every layer of a Cityscapes table occurs."""
+    """Return (512, 1024) uint8 labels of a street that contains every layer of a Cityscapes table."""
     ids = {name: class_id for class_id, name in enumerate(table.names)}
     rows, columns = np.mgrid[0 : LABEL_SIZE.height, 0 : LABEL_SIZE.width].astype(np.float64)
     horizon = 240.0

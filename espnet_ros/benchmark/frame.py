@@ -1,4 +1,4 @@
-"""Where the time of a frame goes in the node: from a camera message to published labels, step by step."""
+"""Time each step of a frame in the node, from the camera message to published labels."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from espnet_ros.segmenter import Segmenter, engine_summary
 from espnet_ros.types import ImageSize
 
 STAGES = ("convert", "resize", "infer", "decode", "message", "publish")
-"""In order: pixels of the camera message; the network's size, type and channel order; the engine; labels at the
-camera's size; the message with them; handing it to the middleware, which has a reader in another process."""
+"""In order: extract the pixels of the camera message; convert to the network's size, type and channel order; run the
+engine; resize the labels to the camera's size; build the label message; hand it to the middleware, with a subscriber in
+another process."""
 
 
 class NodeSteps(NamedTuple):
-    """What the node does around the segmenter.
+    """Steps of the node around the segmenter.
 
     Attributes:
-        convert: a camera message to its pixels.
-        build: a header and (H, W) uint8 labels to a message.
-        publish: sends it; None where rclpy is not installed.
+        convert: extracts the pixels of a camera message.
+        build: builds a message from a header and (H, W) uint8 labels.
+        publish: publishes it; None if rclpy is not installed.
     """
 
     convert: Callable[[Any], ColorImage]
@@ -37,11 +38,11 @@ class NodeSteps(NamedTuple):
 
 @dataclass(frozen=True)
 class FrameTiming:
-    """Frames of one camera.
+    """Times of the frames of one camera.
 
     Attributes:
         camera: size of its images.
-        stages: by name, those of ``STAGES`` that ran.
+        stages: timing by name, for the ``STAGES`` that ran.
     """
 
     camera: ImageSize
@@ -49,11 +50,11 @@ class FrameTiming:
 
     @property
     def total(self) -> float:
-        """Median of whole frames, in seconds."""
+        """Median time of a whole frame, in seconds."""
         return statistics.median(map(sum, zip(*(timing.seconds for timing in self.stages.values()))))
 
     def share(self, stage: str) -> float:
-        """Median of a stage divided by that of whole frames, 0..1."""
+        """Return the median of a stage divided by that of a whole frame, 0..1."""
         return self.stages[stage].median / self.total
 
 
@@ -64,19 +65,19 @@ def measure_frames(
     rounds: int,
     on_round: Callable[[], Any] = lambda: None,
 ) -> List[FrameTiming]:
-    """Answer camera messages as the node does, one of each camera a round, after one round that does not count.
+    """Process camera messages as the node does, one per camera and round. The first round does not count.
 
     Args:
         segmenter: labels the images.
-        messages: of each camera, by the size of its images; one a round, in turn.
-        steps: what the node does around the segmenter.
+        messages: by the size of the camera's images; one per round, cycled.
+        steps: of the node around the segmenter.
         rounds: counted frames of each camera.
         on_round: called after each round.
     """
     seconds: Dict[ImageSize, List[Tuple[float, ...]]] = {camera: [] for camera in messages}
     for counted in range(rounds + 1):
         for camera, frames in messages.items():
-            spent = _answer(segmenter, frames[counted % len(frames)], steps)
+            spent = _process(segmenter, frames[counted % len(frames)], steps)
             if counted:
                 seconds[camera].append(spent)
         on_round()
@@ -86,20 +87,20 @@ def measure_frames(
     ]
 
 
-def _answer(segmenter: Segmenter, message: Any, steps: NodeSteps) -> Tuple[float, ...]:
-    """Seconds of each stage of one frame."""
+def _process(segmenter: Segmenter, message: Any, steps: NodeSteps) -> Tuple[float, ...]:
+    """Process one frame; return the seconds of each stage."""
     start = time.perf_counter()
     image = steps.convert(message)
     converted = time.perf_counter()
     segmentation = segmenter.segment(image.pixels, image.channel_order)
     decoded = time.perf_counter()
-    answer = steps.build(message.header, segmentation.labels)
+    labels = steps.build(message.header, segmentation.labels)
     built = time.perf_counter()
     times = segmentation.times
     spent = (converted - start, times.preprocess, times.infer, times.decode, built - decoded)
     if steps.publish is None:
         return spent
-    steps.publish(answer)
+    steps.publish(labels)
     return (*spent, time.perf_counter() - built)
 
 
@@ -118,7 +119,7 @@ def format_frames(timings: Sequence[FrameTiming]) -> str:
 
 
 def frames_as_document(timings: Sequence[FrameTiming], segmenter: Segmenter, encoding: str) -> Dict[str, Any]:
-    """Everything that was measured, for JSON: each frame's seconds by stage, with the machine and its libraries."""
+    """Return all measurements for JSON: the seconds of each frame by stage, the machine and its libraries."""
     return {
         **describe_environment(),
         "engine": engine_summary(segmenter.engine),

@@ -1,4 +1,4 @@
-"""Times contenders in turn, so that a machine whose speed drifts is equally unfair to all."""
+"""Time contenders interleaved, so that drifts in the machine's speed affect all of them alike."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each call of one contender, in order."""
+    """Times of the calls of one contender, in order, in seconds."""
 
     seconds: Tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Median, in seconds."""
+        """Median time, in seconds."""
         return statistics.median(self.seconds)
 
     @property
     def best(self) -> float:
-        """Shortest call, in seconds."""
+        """Time of the fastest call, in seconds."""
         return min(self.seconds)
 
 
@@ -31,13 +31,13 @@ def measure_interleaved(
     on_round: Callable[[], Any] = lambda: None,
     pause: float = 0.0,
 ) -> Dict[str, Timing]:
-    """Call every contender once a round, after one round that does not count.
+    """Call every contender once per round. The first round does not count.
 
     Args:
-        contenders: what to time, by name.
-        rounds: counted calls of each.
+        contenders: to time, by name.
+        rounds: counted calls of each contender.
         on_round: called after each round.
-        pause: seconds before each call, in which the threads of the one before come to rest.
+        pause: seconds before each call, for the previous contender's threads to become idle.
 
     Returns:
         Timing by name.

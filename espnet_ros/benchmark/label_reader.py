@@ -1,4 +1,4 @@
-"""Reads label images from a topic until its standard input ends: the robot at the other end of a benchmark."""
+"""Subscribe to label images until standard input closes: the receiving end of a benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def main(topic: str) -> int:
-    """Read and forget. Returns the exit code."""
+    """Receive and discard messages; return the exit code."""
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
@@ -17,7 +17,9 @@ def main(topic: str) -> int:
 
     from espnet_ros.ros.publishers import IMAGE_QOS
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the benchmark ends this program
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole process group, but the benchmark stops this process
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("espnet_benchmark_reader")
     node.create_subscription(Image, topic, lambda _message: None, IMAGE_QOS)

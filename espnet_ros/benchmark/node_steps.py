@@ -1,4 +1,4 @@
-"""The node's own functions around the segmenter, and label images published to a reader in another process."""
+"""The node's own functions around the segmenter, and a publisher with a subscriber in another process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _POLL = 0.05  # s
 
 @contextmanager
 def node_steps() -> Iterator[NodeSteps]:
-    """What the node does around the segmenter; it publishes where rclpy is installed.
+    """Provide the steps of the node around the segmenter. Labels are published if rclpy is installed.
 
     Raises:
-        NodeError: the messages are not installed, or the reader does not get ready.
+        NodeError: the messages are not installed, or the subscriber does not start in time.
     """
     if not _is_installed("sensor_msgs"):
-        raise NodeError("the time of a frame needs ROS 2's messages: Python module 'sensor_msgs' is not installed")
+        raise NodeError("timing a frame needs the ROS 2 messages: Python module 'sensor_msgs' is not installed")
     from espnet_ros.ros.conversions import image_from_msg, image_to_msg
 
     def build(header: Any, labels: np.ndarray) -> Any:
@@ -41,11 +41,11 @@ def node_steps() -> Iterator[NodeSteps]:
 
 
 def camera_message(image: np.ndarray, encoding: str) -> Any:
-    """A camera's message.
+    """Return the message of a camera.
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        encoding: one of ``ENCODINGS``; ``jpeg`` makes a CompressedImage.
+        encoding: one of ``ENCODINGS``; ``jpeg`` gives a CompressedImage.
     """
     from sensor_msgs.msg import CompressedImage
     from std_msgs.msg import Header
@@ -62,7 +62,7 @@ def camera_message(image: np.ndarray, encoding: str) -> Any:
 
 @contextmanager
 def _publisher() -> Iterator[Optional[Callable[[Any], None]]]:
-    """Publishes label images as the node does; None without rclpy."""
+    """Provide a function that publishes label images as the node does; None without rclpy."""
     if not _is_installed("rclpy"):
         yield None
         return
@@ -89,13 +89,13 @@ def _wait_for_reader(publisher: Any) -> None:
     deadline = time.monotonic() + _READER_TIMEOUT
     while publisher.get_subscription_count() == 0:
         if time.monotonic() > deadline:
-            raise NodeError(f"nobody reads {_TOPIC}: the reader was not ready within {_READER_TIMEOUT:.0f} s")
+            raise NodeError(f"{_TOPIC} has no subscriber: it did not start within {_READER_TIMEOUT:.0f} s")
         time.sleep(_POLL)
 
 
 @contextmanager
 def _reader() -> Iterator[None]:
-    """A process that reads the topic until its standard input ends, which it also does when this process dies."""
+    """Run a process that subscribes to the topic until its standard input closes, also if this process dies."""
     process = subprocess.Popen(
         [sys.executable, "-m", "espnet_ros.benchmark.label_reader", _TOPIC], stdin=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""The board during a sweep: one mode after the other, and in the end the one it was found in, whatever happens."""
+"""The board during a sweep: sets one mode after the other, and always restores the mode it started in."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from espnet_ros.board.nvpmodel import Mode
 from espnet_ros.errors import PowerError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a service that is stopped, a remote terminal that is gone."""
+"""Sent by Ctrl-C, by a service manager, and when a remote terminal closes."""
 
 
 class Interruptions:
-    """Signals that end the sweep do so once, and never in the middle of a switch or while the board is set back.
+    """Lets a signal end the sweep once, but never during a switch or while the board's mode is restored.
 
-    An nvpmodel that is left behind half-way would go on, and set its mode after everything else.
+    An abandoned nvpmodel would continue and set its mode last.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interruptions:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 handler = signal.getsignal(number)
-                if handler not in (signal.SIG_IGN, None):  # nohup ignores SIGHUP, and means it
+                if handler not in (signal.SIG_IGN, None):  # nohup ignores SIGHUP on purpose
                     self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -42,7 +42,7 @@ class Interruptions:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A signal that comes inside takes effect at the end, before an error of the block does."""
+        """Delay signals until the end of the block. They take precedence over an error of the block."""
         self._is_held = True
         try:
             yield
@@ -53,7 +53,7 @@ class Interruptions:
                 self._on_signal(number, None)
 
     def ignore_from_now_on(self) -> None:
-        """The sweep is over, what is left to do is short and must be done."""
+        """Ignore further signals, because the sweep is over and the board must be restored."""
         self._is_over = True
 
     def _on_signal(self, number: int, frame: Any) -> None:
@@ -70,19 +70,19 @@ class Interruptions:
 
 
 class BoardKeeper:
-    """Enters modes inside a ``with`` block and sets the board back at its end.
+    """Enters modes inside a ``with`` block and restores the initial mode at its end.
 
-    jetson_clocks stay in every mode as they were found. Where their state cannot be read they are left alone.
+    jetson_clocks keep their initial state in every mode. If that state cannot be read, they are left alone.
 
     Args:
-        board: one whose modes apply, or ``NoBoard``, of which nothing is ever asked.
-        interruptions: already watched.
+        board: a board with modes, or ``NoBoard``, which is never queried.
+        interruptions: already entered.
 
     Attributes:
-        found: the mode that was set before; None where modes do not apply.
+        found: the initial mode; None without modes.
 
     Raises:
-        PowerError: the board cannot be asked.
+        PowerError: the board cannot be queried.
     """
 
     def __init__(self, board: Board, interruptions: Interruptions) -> None:
@@ -90,7 +90,7 @@ class BoardKeeper:
         self._interruptions = interruptions
         self.found: Optional[Mode] = board.current_mode() if board.applies else None
         self._clocks = board.jetson_clocks()
-        self._asked: Set[int] = set()
+        self._entered: Set[int] = set()
 
     def __enter__(self) -> BoardKeeper:
         return self
@@ -98,51 +98,53 @@ class BoardKeeper:
     def __exit__(
         self, _kind: Optional[Type[BaseException]], error: Optional[BaseException], _trace: Optional[TracebackType]
     ) -> None:
-        """Set the board back.
+        """Restore the initial mode.
 
         Raises:
-            PowerError: it cannot be; the message says what it was left in, and what ended the sweep.
+            PowerError: this failed; the message has the mode of the board, and what ended the sweep.
         """
         self._interruptions.ignore_from_now_on()
-        if self.found is None or not self._asked:
+        if self.found is None or not self._entered:
             return
         try:
-            self._set_back(self.found)
+            self._restore(self.found)
         except PowerError as failure:
             ended = f" (the sweep had ended with: {error or type(error).__name__})" if error is not None else ""
             raise PowerError(
-                f"THE BOARD IS NOT BACK in {self.found}, in which it was found: {failure}. {self._say_present()}; set "
-                f"it with: sudo nvpmodel -m {self.found.id}{ended}"
+                f"THE BOARD IS NOT BACK in its initial mode {self.found}: {failure}. {self._describe_current()}; "
+                f"restore it with: sudo nvpmodel -m {self.found.id}{ended}"
             ) from error
 
     def enter(self, mode: Mode) -> None:
-        """Set a mode and wait until it reads back.
+        """Set a mode and wait until the board reports it.
 
         Raises:
-            PowerError: the board refused; the message has its reason.
+            PowerError: the board refused; the message has the reason.
         """
         with self._interruptions.held():
-            self._asked.add(mode.id)
+            self._entered.add(mode.id)
             switch(self._board, mode, self._clocks)
 
     def require(self, mode: Mode) -> None:
-        """Refuse to go on in another mode than the one that was entered.
+        """Check that the board is still in the mode that was entered.
 
         Raises:
-            PowerError: something else set one.
+            PowerError: something else set another mode.
         """
         now = self._board.current_mode()
         if now.id != mode.id:
-            raise PowerError(f"{mode} was being measured, but the board is in {now}: something else sets modes too")
+            raise PowerError(
+                f"the sweep was measuring {mode}, but the board is in {now}: something else sets modes, too"
+            )
 
-    def _set_back(self, found: Mode) -> None:
+    def _restore(self, found: Mode) -> None:
         now = self._board.current_mode()
-        if now.id != found.id and now.id not in self._asked:
-            raise PowerError(f"something else set {now} meanwhile, which stays")
+        if now.id != found.id and now.id not in self._entered:
+            raise PowerError(f"something else set {now} meanwhile, so it stays")
         switch(self._board, found, self._clocks)
 
-    def _say_present(self) -> str:
+    def _describe_current(self) -> str:
         try:
-            return f"It was left in {self._board.current_mode()}"
+            return f"The board is in {self._board.current_mode()}"
         except PowerError as error:
-            return f"Which mode it was left in cannot be read ({error})"
+            return f"The mode of the board cannot be read ({error})"

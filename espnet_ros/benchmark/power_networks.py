@@ -1,4 +1,4 @@
-"""The networks of a power sweep: built and judged before the board is touched."""
+"""The networks of a power sweep: built, and their accuracy measured, before the board is touched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, Sequence
 
-from espnet_ros.benchmark.street import JudgedFrames, is_street_table
+from espnet_ros.benchmark.street import EvaluationFrames, is_street_table
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.errors import EngineError
@@ -17,12 +17,12 @@ from espnet_ros.types import ImageSize
 
 
 @dataclass(frozen=True)
-class SweptNetwork:
-    """A network as it runs in every mode.
+class SweepNetwork:
+    """A network that runs in every mode.
 
     Attributes:
-        config: what to build it from; says the backend, the precision and the size that it has.
-        mean_iou: of its labels, 0..1, on ``JudgedFrames``; NaN where not known.
+        config: to build it from, with its actual backend, precision and size.
+        mean_iou: of its labels on ``EvaluationFrames``, 0..1; NaN if unknown.
     """
 
     config: NodeConfig
@@ -30,14 +30,14 @@ class SweptNetwork:
 
     @property
     def size(self) -> ImageSize:
-        """That the network sees."""
+        """Size of the network's input."""
         return ImageSize(self.config.input_height, self.config.input_width)
 
     def __str__(self) -> str:
         return f"alpha {self.config.alpha} at {self.size}, {self.config.backend} {self.config.precision}"
 
     def build(self) -> Segmenter:
-        """Load it, built for the cores that are online now.
+        """Build the engine for the cores that are online now, and return its segmenter.
 
         Raises:
             EngineError: it cannot be built.
@@ -46,33 +46,33 @@ class SweptNetwork:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What can be swept, and why the rest cannot, by name."""
+class PreparedNetworks:
+    """Networks that can be measured, and the reasons why others cannot, by name."""
 
-    networks: Sequence[SweptNetwork]
+    networks: Sequence[SweepNetwork]
     left_out: Dict[str, str]
 
 
 def prepare_networks(
     configs: Sequence[NodeConfig],
-    judged_frames: int,
+    num_frames: int,
     show: Callable[[Iterable[NodeConfig]], Iterable[NodeConfig]] = iter,
-) -> Prepared:
-    """Build each network, into the cache where its backend has one, and judge its labels.
+) -> PreparedNetworks:
+    """Build each network, into the engine cache if its backend uses it, and measure its accuracy.
 
-    Labels do not depend on the power mode, so this is done once. What cannot be built is left out, and of several
-    configurations that come to the same network one is kept.
+    Labels do not depend on the power mode, so this is done once. Networks that cannot be built are left out. If several
+    configurations resolve to the same network, one is kept.
 
     Args:
-        configs: what to build; ``auto`` and sizes of 0 are replaced by what came of them.
-        judged_frames: frames to judge by; 0: not at all.
-        show: wraps the configurations, to show how far it is.
+        configs: to build; ``auto`` and sizes of 0 are replaced by the resolved values.
+        num_frames: frames to measure the accuracy on; 0 for none.
+        show: wraps the configurations, to show progress.
 
     Raises:
-        WeightsError, ClassTableError: the weights cannot be had.
+        WeightsError, ClassTableError: the weights are unavailable.
         EngineError: none of the networks can be built.
     """
-    networks: List[SweptNetwork] = []
+    networks: List[SweepNetwork] = []
     left_out: Dict[str, str] = {}
     for config in show(configs):
         spec = resolve_spec(config, show_progress=True)
@@ -88,17 +88,17 @@ def prepare_networks(
                 {key: built[key] for key in ("alpha", "backend", "precision", "input_height", "input_width")}
             )
             if all(resolved != network.config for network in networks):
-                networks.append(SweptNetwork(resolved, _judge(segmenter, judged_frames)))
+                networks.append(SweepNetwork(resolved, _measure_accuracy(segmenter, num_frames)))
         finally:
             segmenter.close()
     if not networks:
         raise EngineError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
-    return Prepared(networks, left_out)
+    return PreparedNetworks(networks, left_out)
 
 
-def _judge(segmenter: Segmenter, count: int) -> float:
+def _measure_accuracy(segmenter: Segmenter, count: int) -> float:
     spec = segmenter.engine.spec
     if not count or not is_street_table(spec.class_table):
         return math.nan
-    mean_iou = evaluate(segmenter, JudgedFrames(spec.input_size, count)).mean_iou
+    mean_iou = evaluate(segmenter, EvaluationFrames(spec.input_size, count)).mean_iou
     return math.nan if mean_iou is None else mean_iou

@@ -1,4 +1,4 @@
-"""One point of a power sweep: a network that runs in one mode for some seconds, and what the device drew meanwhile."""
+"""One point of a power sweep: run a network in one mode for some seconds and measure power and temperature."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from espnet_ros.segmenter import Segmenter
 from espnet_ros.telemetry.frame_statistics import FrameStatistics, FrameSummary
 from espnet_ros.telemetry.sampler import PowerReading, TelemetrySampler
 
-_POLLS_A_READING = 3
+_POLLS_PER_READING = 3
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What the device drew over a span of time. What is not known is NaN, "" or None.
+    """Power and temperature of the device over a time span. Unknown values are NaN, "" or None.
 
     Attributes:
         watts, watts_gpu, watts_cpu: means; see ``PowerReading`` for what they cover.
         covers: what ``watts`` is the power of.
-        joules_per_frame: of all that was measured, the idle device included.
-        temperature: the hottest that any sensor got, in degrees Celsius.
-        throttled: heat or over-current held the clocks down at some time.
+        joules_per_frame: energy per frame, including the idle power of the device.
+        temperature: highest temperature of any sensor, in degrees Celsius.
+        throttled: whether heat or over-current throttled the clocks at any time.
     """
 
     watts: float = math.nan
@@ -41,14 +41,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class Run:
-    """How a network ran.
+    """Speed and power of a network.
 
     Attributes:
-        frames: number of frames that were labelled.
-        frames_per_second: that many over the time.
-        median_seconds, p95_seconds: of one frame, resizing and copying included.
-        busy: share of the time in which a frame was being labelled.
-        draw: what the device drew.
+        frames: number of labelled frames.
+        frames_per_second: frames divided by the measured time.
+        median_seconds, p95_seconds: time of a frame, including resizing and copying.
+        busy: share of the time spent on labelling, 0..1.
+        draw: power and temperature meanwhile.
     """
 
     frames: int
@@ -60,20 +60,20 @@ class Run:
 
 
 class ReadingLog:
-    """Keeps the readings of the sampler inside a ``with`` block, however long a frame takes.
+    """Collects the sampler's readings inside a ``with`` block, in its own thread.
 
     Args:
-        sampler: where they come from.
-        period: seconds between two readings of it.
+        sampler: source of the readings.
+        period: seconds between two readings.
 
     Attributes:
-        readings: those measured inside the block, in order.
+        readings: measured inside the block, in order.
     """
 
     def __init__(self, sampler: TelemetrySampler, period: float) -> None:
         self.readings: List[PowerReading] = []
         self._sampler = sampler
-        self._pause = period / _POLLS_A_READING
+        self._pause = period / _POLLS_PER_READING
         self._start = math.inf
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="power log", daemon=True)
@@ -99,8 +99,8 @@ class ReadingLog:
             self.readings.append(reading)
 
 
-def measure_rest(sampler: TelemetrySampler, period: float, seconds: float) -> Draw:
-    """What the device draws while this program does nothing."""
+def measure_idle(sampler: TelemetrySampler, period: float, seconds: float) -> Draw:
+    """Measure the power of the device for some seconds while this program does nothing."""
     start = time.monotonic()
     with ReadingLog(sampler, period) as log:
         time.sleep(seconds)
@@ -115,15 +115,15 @@ def measure_run(
     sampler: TelemetrySampler,
     period: float,
 ) -> Run:
-    """Label images for some seconds, one after the other.
+    """Label images for some seconds, one after the other, and measure the power meanwhile.
 
     Args:
-        segmenter: warm.
-        images: in turn.
-        seconds: how long; at least one frame is labelled.
-        rate: frames a second at most; 0: as many as it can.
-        sampler: tells the watts.
-        period: seconds between two of its readings.
+        segmenter: already warmed up.
+        images: cycled.
+        seconds: duration; at least one frame is labelled.
+        rate: maximum frames per second; 0 for no limit.
+        sampler: source of power readings.
+        period: seconds between two readings.
     """
     with ReadingLog(sampler, period) as log:
         start = time.monotonic()
@@ -143,7 +143,7 @@ def measure_run(
 def run_frames(
     segmenter: Segmenter, images: Sequence[np.ndarray], seconds: float, rate: float = 0.0
 ) -> List[Tuple[float, float]]:
-    """Label images for some seconds; returns when each was answered, by ``time.monotonic``, and the seconds it took."""
+    """Label images for some seconds; return the end (``time.monotonic``) and the duration in seconds of each frame."""
     frames: List[Tuple[float, float]] = []
     period = 1 / rate if rate else 0.0
     now = time.monotonic()
@@ -152,7 +152,7 @@ def run_frames(
         if now < due:
             time.sleep(min(due, end) - now)
         else:
-            # Late by more than a frame: as with a camera, what was missed is not caught up.
+            # As with a camera, missed frames are not made up for.
             due = max(due, now - period) + period
             segmenter.segment(images[len(frames) % len(images)])
             answered = time.monotonic()
@@ -164,12 +164,12 @@ def run_frames(
 def summarize_draw(
     readings: Sequence[PowerReading], frames: Sequence[Tuple[float, float]], start: float, end: float
 ) -> Draw:
-    """What the device drew, by the trapezoid rule between readings.
+    """Summarize power readings, integrated by the trapezoidal rule.
 
     Args:
         readings: in order.
-        frames: when each was answered, and the seconds it took.
-        start: of the span, in seconds of ``time.monotonic``; readings outside it do not count.
+        frames: end and duration of each frame, in seconds.
+        start: of the span, in seconds of ``time.monotonic``; readings outside the span are ignored.
         end: of the span.
     """
     inside = [reading for reading in readings if start <= reading.stamp <= end]
@@ -178,7 +178,7 @@ def summarize_draw(
     gpu = _summary([(each.stamp, each.watts_gpu) for each in inside], frames, start, end)
     cpu = _summary([(each.stamp, each.watts_cpu) for each in inside], frames, start, end)
     states = {reading.throttled for reading in inside}
-    # Another source took over in the middle: watts of two things have no mean.
+    # If another source took over, its watts cover something else and must not be averaged.
     is_one_source = len(covers) == 1
     return Draw(
         watts=total.watts if is_one_source else math.nan,

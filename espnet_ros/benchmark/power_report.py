@@ -1,4 +1,4 @@
-"""A power sweep as CSV, which the governor reads, as JSON, and as a Markdown table."""
+"""Results of a power sweep as CSV (which the governor reads), as JSON, and as a Markdown table."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _COLUMNS = (
     "W",
     "W GPU",
     "W CPU",
-    "W at rest",
+    "W idle",
     "J/frame",
-    "J above rest",
+    "J above idle",
     "°C",
     "mean IoU",
 )
 
 
 def point_as_dict(point: PowerPoint) -> Dict[str, Any]:
-    """Everything about a point by the name of its CSV column; None where it is not known."""
+    """Return the values of a point by CSV column; None if unknown."""
     run, draw = point.run, point.run.draw
     values = {
         "mode": point.mode,
@@ -61,7 +61,7 @@ def point_as_dict(point: PowerPoint) -> Dict[str, Any]:
 
 
 def format_csv(points: Sequence[PowerPoint]) -> str:
-    """One line a point under a line of names; what is not known is empty. ``read_measured_costs`` reads it.
+    """Return CSV with one line per point, empty cells for unknown values. ``read_measured_costs`` reads it.
 
     Args:
         points: at least one.
@@ -75,46 +75,46 @@ def format_csv(points: Sequence[PowerPoint]) -> str:
     return text.getvalue()
 
 
-def as_document(sweep: PowerSweep, circumstances: Mapping[str, Any]) -> Dict[str, Any]:
-    """Everything that was measured, for JSON; null where it is not known.
+def as_document(sweep: PowerSweep, conditions: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return all measurements for JSON; unknown values are null.
 
     Args:
-        sweep: what was measured.
-        circumstances: what it depends on besides the points, ready for JSON.
+        sweep: results.
+        conditions: of the measurements, ready for JSON.
     """
-    return {**circumstances, "points": [point_as_dict(point) for point in sweep.points], "left_out": sweep.left_out}
+    return {**conditions, "points": [point_as_dict(point) for point in sweep.points], "left_out": sweep.left_out}
 
 
 def format_table(sweep: PowerSweep) -> str:
-    """One row a point as a Markdown table; below it what its signs mean, and what was left out."""
+    """Return a Markdown table with one row per point, a legend, and a list of what was left out."""
     rows = [_format_row(point) for point in sweep.points]
     lines = markdown_table(_COLUMNS, rows, "lrll" + "r" * (len(_COLUMNS) - 4))
     if any(UNKNOWN in row[1:] for row in rows):
-        lines += ["", f"`{UNKNOWN}`: not known."]
+        lines += ["", f"`{UNKNOWN}`: unknown."]
     if any(point.run.draw.throttled for point in sweep.points):
         lines += [
             "",
-            f"`{_THROTTLED}`: heat or over-current held the clocks down; this is not what the mode can do when cool.",
+            f"`{_THROTTLED}`: heat or over-current throttled the clocks; the mode is faster when cool.",
         ]
     if sweep.left_out:
         lines += ["", "Left out:", "", *(f"- {name}: {reason}" for name, reason in sweep.left_out.items())]
     return "\n".join(lines)
 
 
-def format_page(sweep: PowerSweep, heading: Sequence[str], plots: Sequence[str], without: str) -> str:
+def format_page(sweep: PowerSweep, heading: Sequence[str], charts: Sequence[str], missing: str) -> str:
     """The Markdown file.
 
     Args:
         sweep: what was measured.
-        heading: lines on the circumstances.
-        plots: files of the plots, beside the page.
-        without: why a plot is missing; "" where none is.
+        heading: lines about the conditions of the measurements.
+        charts: file names of the charts, beside the page.
+        missing: reason for missing charts; "" if none is missing.
     """
-    lines = ["# Power and speed, measured", "", *(f"- {line}" for line in heading), "", format_table(sweep)]
-    for plot in plots:
-        lines += ["", f"![{plot}]({plot})"]
-    if without:
-        lines += ["", without]
+    lines = ["# Measured power and speed", "", *(f"- {line}" for line in heading), "", format_table(sweep)]
+    for chart in charts:
+        lines += ["", f"![{chart}]({chart})"]
+    if missing:
+        lines += ["", missing]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Sweeps the board's power modes and the networks, and keeps what each point of it was measured to cost."""
+"""Measure networks in the board's power modes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, Sequence
 import numpy as np
 
 from espnet_ros.benchmark.power_board import BoardKeeper, Interruptions
-from espnet_ros.benchmark.power_networks import SweptNetwork
-from espnet_ros.benchmark.power_point import Draw, Run, measure_rest, measure_run, run_frames
+from espnet_ros.benchmark.power_networks import SweepNetwork
+from espnet_ros.benchmark.power_point import Draw, Run, measure_idle, measure_run, run_frames
 from espnet_ros.benchmark.street import street_images
 from espnet_ros.board.jetson import Board
 from espnet_ros.board.nvpmodel import Mode
@@ -24,11 +24,11 @@ class SweepSettings:
     """How each point is measured.
 
     Attributes:
-        seconds: that count, a point.
+        seconds: measured time per point.
         settle: seconds before each measurement that do not count.
-        rest: seconds in each mode in which the watts at rest are measured; 0: they are not.
-        rate: frames a second at most; 0: as many as the network can.
-        period: seconds between two readings of the telemetry.
+        rest: seconds per mode for measuring idle power; 0 for none.
+        rate: maximum frames per second; 0 for no limit.
+        period: seconds between two telemetry readings.
     """
 
     seconds: float
@@ -40,14 +40,14 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class PowerPoint:
-    """One network in one mode. What is not known is NaN, "" or None.
+    """Measurements of one network in one mode. Unknown values are NaN, "" or None.
 
     Attributes:
         mode: name in the board's table; "" on a machine without modes.
         alpha, size, backend, precision: of the network.
-        run: how it ran.
-        idle_watts: of the device in this mode, before the network ran.
-        mean_iou: of its labels, 0..1.
+        run: speed and power.
+        idle_watts: idle power of the device in this mode.
+        mean_iou: of the labels, 0..1.
     """
 
     mode: str
@@ -61,7 +61,7 @@ class PowerPoint:
 
     @property
     def joules_above_idle(self) -> float:
-        """Energy of a frame without what the device draws at rest."""
+        """Energy per frame, without the idle power of the device."""
         if not self.run.draw.watts:
             return math.nan
         return self.run.draw.joules_per_frame * (1 - self.idle_watts / self.run.draw.watts)
@@ -69,31 +69,31 @@ class PowerPoint:
 
 @dataclass
 class PowerSweep:
-    """What a sweep has measured so far.
+    """Results of a sweep so far.
 
     Attributes:
-        points: in the order of measuring.
-        left_out: what was not measured, and why.
+        points: in the order of measurement.
+        left_out: reasons why something was not measured, by name.
     """
 
     points: List[PowerPoint] = field(default_factory=list)
     left_out: Dict[str, str] = field(default_factory=dict)
 
-    def add(self, mode: str, network: SweptNetwork, run: Run, at_rest: Draw) -> None:
-        """Keep a point. Watts at rest that cannot be those of this point are left out.
+    def add(self, mode: str, network: SweepNetwork, run: Run, at_rest: Draw) -> None:
+        """Add a point. Its idle power is left out if it cannot be right.
 
         Args:
             mode: as in ``PowerPoint``.
-            network: that ran.
-            run: how it ran.
-            at_rest: what the device drew in this mode before.
+            network: the measured one.
+            run: speed and power.
+            at_rest: idle power in this mode.
         """
         config, watts, idle = network.config, run.draw.watts, at_rest.watts
         if at_rest.covers != run.draw.covers:
-            idle = math.nan  # watts of two things cannot be compared
+            idle = math.nan  # the two cover different things
         elif idle > watts and not math.isclose(idle, watts, rel_tol=1e-6):
-            self.left_out[f"watts at rest of {f'{mode} {network}'.strip()}"] = (
-                f"{idle:.2f} W at rest must be at most the {watts:.2f} W while it ran; something else was at work"
+            self.left_out[f"idle power of {f'{mode} {network}'.strip()}"] = (
+                f"{idle:.2f} W idle must be at most the {watts:.2f} W under load; another program was busy"
             )
             idle = math.nan
         self.points.append(
@@ -113,29 +113,29 @@ class PowerSweep:
 def sweep_board(
     board: Board,
     modes: Sequence[Mode],
-    networks: Sequence[SweptNetwork],
+    networks: Sequence[SweepNetwork],
     sampler: TelemetrySampler,
     settings: SweepSettings,
     sweep: PowerSweep,
     on_step: Callable[[str], Any] = lambda text: None,
     on_point: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Measure every network in every mode, and leave the board in the mode that it was found in.
+    """Measure every network in every mode, and restore the initial mode of the board.
 
-    A mode that the board refuses is left out. Ctrl-C, SIGTERM and SIGHUP set the board back too.
+    Modes that the board refuses are left out. The mode is also restored after Ctrl-C, SIGTERM and SIGHUP.
 
     Args:
-        board: what has the modes; where they do not apply, its one state is measured.
-        modes: of the board; empty where they do not apply.
-        networks: what runs in each.
-        sampler: tells the watts.
-        settings: how.
-        sweep: what was measured goes there.
-        on_step: told what comes next.
+        board: to switch; a machine without modes is measured as it is.
+        modes: of the board; empty on a machine without modes.
+        networks: measured in each mode.
+        sampler: source of power readings.
+        settings: of the measurements.
+        sweep: gets the results.
+        on_step: called with a description of the next step.
         on_point: called after each point.
 
     Raises:
-        PowerError: the board could not be set back, or something else sets modes.
+        PowerError: the initial mode could not be restored, or something else sets modes.
         EngineError: a network failed.
     """
     images = {network.size: street_images(network.size) for network in networks}
@@ -143,7 +143,7 @@ def sweep_board(
         for mode in modes or (None,):
             name = "" if mode is None else mode.name
             if mode is not None:
-                on_step(f"{mode}: switching")
+                on_step(f"switching to {mode}")
                 try:
                     keeper.enter(mode)
                 except PowerError as error:
@@ -151,9 +151,9 @@ def sweep_board(
                     continue
             at_rest = Draw()
             if settings.rest:
-                on_step(f"{name} at rest".strip())
-                measure_rest(sampler, settings.period, settings.settle)
-                at_rest = measure_rest(sampler, settings.period, settings.rest)
+                on_step(f"{name} idle".strip())
+                measure_idle(sampler, settings.period, settings.settle)
+                at_rest = measure_idle(sampler, settings.period, settings.rest)
             for network in networks:
                 on_step(f"{name} {network}".strip())
                 run = _measure_network(network, images[network.size], sampler, settings)
@@ -164,7 +164,7 @@ def sweep_board(
 
 
 def _measure_network(
-    network: SweptNetwork, images: Sequence[np.ndarray], sampler: TelemetrySampler, settings: SweepSettings
+    network: SweepNetwork, images: Sequence[np.ndarray], sampler: TelemetrySampler, settings: SweepSettings
 ) -> Run:
     segmenter = network.build()
     try:

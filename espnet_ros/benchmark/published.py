@@ -1,4 +1,4 @@
-"""The published pipeline's steps, one after another in eager PyTorch: what every speed-up is measured against."""
+"""The published pipeline in eager PyTorch, the baseline of every speed-up."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from espnet_ros.types import ImageSize
 
 
 class PublishedPipeline:
-    """Image to labels in the order and precision of the authors' test script.
+    """Image to labels with the steps, order and precision of the authors' test script.
 
-    In floating point: subtract the mean and divide by the deviation channel by channel, resize, divide by 255; then the
-    network, and for ESPNet-C a bilinear upsampling by 8; argmax over the full-size scores; bytes.
+    In floating point: subtract the mean and divide by the standard deviation channel by channel, resize, and divide by
+    255. Then run the network (for ESPNet-C with a bilinear upsampling by 8), take the argmax over the full-size scores
+    and convert it to bytes.
 
     Args:
         checkpoint: located weights.
         size: of the labels.
-        device: where the network and argmax run.
+        device: of the network and argmax.
     """
 
     def __init__(self, checkpoint: Checkpoint, size: ImageSize, device: str = "cpu") -> None:
@@ -31,7 +32,7 @@ class PublishedPipeline:
         self._network: nn.Module = published_network(checkpoint).to(self._device)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 BGR to (h, w) uint8 labels at the pipeline's size."""
+        """Return (h, w) uint8 labels at the pipeline's size of an (H, W, 3) uint8 BGR image."""
         batch = torch.from_numpy(preprocess_as_published(image, self._checkpoint, self._size)).to(self._device)
         with torch.no_grad():
             scores = self._network(batch)
@@ -40,12 +41,12 @@ class PublishedPipeline:
 
 
 def fastest_device() -> str:
-    """Where a user with this machine would run it."""
+    """Return the fastest device of this machine, as torch names it."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def published_network(checkpoint: Checkpoint) -> nn.Module:
-    """(1, 3, h, w) normalised image to (1, classes, h, w) scores, on the CPU."""
+    """Return the network, on the CPU: (1, 3, h, w) normalised image to (1, classes, h, w) scores."""
     network = load_network(checkpoint)
     if checkpoint.network == "espnet_c":
         return nn.Sequential(network, nn.Upsample(scale_factor=8, mode="bilinear", align_corners=False)).eval()
@@ -53,7 +54,7 @@ def published_network(checkpoint: Checkpoint) -> nn.Module:
 
 
 def preprocess_as_published(image: np.ndarray, checkpoint: Checkpoint, size: ImageSize) -> np.ndarray:
-    """(H, W, 3) uint8 BGR to the (1, 3, h, w) float32 that the published network takes."""
+    """Convert an (H, W, 3) uint8 BGR image to the published network's input, (1, 3, h, w) float32."""
     pixels = image.astype(np.float32)
     for channel in range(3):
         pixels[:, :, channel] -= checkpoint.mean_bgr[channel]

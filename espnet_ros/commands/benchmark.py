@@ -1,4 +1,4 @@
-"""``espnet_ros benchmark``: what takes how long on this machine, and what power it takes."""
+"""``espnet_ros benchmark``: measure speed and power on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from espnet_ros.benchmark.comparison import Comparison, compare
-from espnet_ros.benchmark.contenders import OUR_ENGINES, USUAL_WAYS, check_name
+from espnet_ros.benchmark.contenders import OUR_ENGINES, PUBLISHED_CONTENDERS, check_name
 from espnet_ros.benchmark.costmap import LABEL_SIZE, measure_costmap
 from espnet_ros.benchmark.frame import format_frames, frames_as_document, measure_frames
 from espnet_ros.benchmark.node_steps import ENCODINGS, camera_message, node_steps
@@ -37,7 +37,7 @@ _NETWORK_SIZES = [ImageSize(256, 512), ImageSize(512, 1024)]
 _CAMERA_SIZES = [ImageSize(512, 1024), ImageSize(1080, 1920)]
 _DEFAULTS = {
     "subject": "engines",
-    "contenders": [*USUAL_WAYS, *OUR_ENGINES],
+    "contenders": [*PUBLISHED_CONTENDERS, *OUR_ENGINES],
     "threads": 0,
     "encoding": ENCODINGS[0],
     "backend": "auto",
@@ -46,12 +46,12 @@ _DEFAULTS = {
 
 
 def add_parser(subparsers: Any) -> None:
-    """Register the subcommand with its subjects, of which the first needs not be named."""
+    """Register the subcommand and its subjects; the first subject is the default."""
     parser = add_command(
         subparsers,
         "benchmark",
-        "Time image to labels: the published pipeline, its network on the usual runtimes, and our engines, in turn; "
-        "or where the time of a frame goes in the node; or labels to costmap messages; or speed against power in every "
+        "Time image to labels: the published pipeline, its network on other runtimes, and our engines, interleaved. "
+        "Other subjects: the steps of a frame in the node, labels to costmap messages, and speed and power in every "
         "power mode of the board.",
         "espnet_ros benchmark --alpha 8 --sizes 512x1024 --json speed.json --plot speed.svg\n"
         "  espnet_ros benchmark frame\n  espnet_ros benchmark costmap\n  espnet_ros benchmark power",
@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run, time=_time_engines, **_DEFAULTS)
     subjects = parser.add_subparsers(title="subjects", metavar="SUBJECT", help="what to time (default: engines)")
     for name, (time, summary) in _SUBJECTS.items():
-        # What stands before the subject holds as well.
+        # Options before the subject apply as well.
         subject = subjects.add_parser(name, help=summary, argument_default=argparse.SUPPRESS)
         _add_options(subject)
         subject.set_defaults(time=time, subject=name)
@@ -68,47 +68,51 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of everything but power; their defaults are ``_DEFAULTS``."""
+    """Add the options of all subjects but power; their defaults are in ``_DEFAULTS``."""
     parser.add_argument("--weights", help=f"registry family (default: {_WEIGHTS})")
     parser.add_argument(
-        "--alpha", type=int, nargs="+", choices=(3, 5, 8), help="default: 3 5 8, and for a frame 8", metavar="ALPHA"
+        "--alpha", type=int, nargs="+", choices=(3, 5, 8), help="alphas (default: 3 5 8; frame: 8)", metavar="ALPHA"
     )
     parser.add_argument(
         "--contenders",
         nargs="+",
         metavar="NAME",
-        help=f"engines to time: {', '.join(USUAL_WAYS)}, or BACKEND/PRECISION of ours (default: "
-        f"{' '.join((*USUAL_WAYS, *OUR_ENGINES))})",
+        help=f"engines to time: {', '.join(PUBLISHED_CONTENDERS)}, or BACKEND/PRECISION of our engines (default: "
+        f"{' '.join((*PUBLISHED_CONTENDERS, *OUR_ENGINES))})",
     )
     parser.add_argument(
         "--sizes",
         type=image_size,
         nargs="+",
         metavar="HxW",
-        help=f"sizes that the network sees (default: {_join(_NETWORK_SIZES)}), or of a frame's camera (default: "
-        f"{_join(_CAMERA_SIZES)})",
+        help=f"input sizes of the network (default: {_join(_NETWORK_SIZES)}); frame: sizes of the camera's images "
+        f"(default: {_join(_CAMERA_SIZES)})",
     )
     parser.add_argument(
         "--images",
         type=Path,
         metavar="DIR",
-        help="folder of images to run on, which int8 takes its ranges from too (default: a synthetic street)",
+        help="folder of images to run on and to calibrate int8 with (default: a synthetic street)",
     )
     parser.add_argument(
         "--rounds",
         type=whole_positive,
         help=f"counted calls of each (default: {', '.join(f'{count} {name}' for name, count in _ROUNDS.items())})",
     )
-    parser.add_argument("--threads", type=int, help="CPU threads of our engines; 0: all cores (default: 0)")
-    parser.add_argument("--encoding", choices=ENCODINGS, help=f"of a frame (default: {ENCODINGS[0]})")
-    parser.add_argument("--backend", help="engine of a frame (default: auto)")
-    parser.add_argument("--precision", help="of a frame's engine (default: auto)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every call's time there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the comparison of engines there, as SVG")
+    parser.add_argument("--threads", type=int, help="CPU threads of our engines; 0 uses all cores (default: 0)")
+    parser.add_argument(
+        "--encoding", choices=ENCODINGS, help=f"frame: encoding of the camera's images (default: {ENCODINGS[0]})"
+    )
+    parser.add_argument("--backend", help="frame: engine backend (default: auto)")
+    parser.add_argument("--precision", help="frame: engine precision (default: auto)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the time of every call to this file")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="engines: write the comparison as an SVG chart to this file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the subcommand; returns the exit code."""
+    """Run the subcommand; return the exit code."""
     args.rounds = args.rounds or _ROUNDS[args.subject]
     args.weights = args.weights or _WEIGHTS
     args.time(args)
@@ -123,7 +127,7 @@ def _time_engines(args: argparse.Namespace) -> None:
         images = _load_images(args.images, size)
         for alpha in args.alpha or (3, 5, 8):
             comparisons.append(_compare_one(args, alpha, size, images))
-            # after each, so that a run that is cut short leaves something
+            # after each, so that an interrupted run leaves results behind
             source = "synthetic street" if args.images is None else f"{len(images)} files"
             if args.json is not None:
                 write_json(args.json, as_document(comparisons, args.weights, args.rounds, source))
@@ -178,7 +182,7 @@ def _time_frame(args: argparse.Namespace) -> None:
     _print_machine(f"{args.encoding} camera message to published labels, medians of {args.rounds} frames, ms (share)")
     print(f"{document['engine']}\n\n{format_frames(timings)}")
     if steps.publish is None:
-        print("\nNothing was published: rclpy is not installed.")
+        print("\nLabels were not published: rclpy is not installed.")
 
 
 def _time_costmap(args: argparse.Namespace) -> None:
@@ -196,8 +200,8 @@ def _build_all_messages(costmap: Costmap, stamp: int) -> List[Any]:
 
 
 _SUBJECTS: Dict[str, Tuple[Callable[[argparse.Namespace], None], str]] = {
-    "engines": (_time_engines, "image to labels, our engines beside the usual ways"),
-    "frame": (_time_frame, "where the time of a frame goes in the node"),
+    "engines": (_time_engines, "image to labels: our engines and other runtimes"),
+    "frame": (_time_frame, "steps of a frame in the node"),
     "costmap": (_time_costmap, "labels to costmap messages"),
 }
 
@@ -207,7 +211,7 @@ def _calibration(args: argparse.Namespace) -> str:
 
 
 def _load_images(folder: Optional[Path], size: ImageSize) -> List[np.ndarray]:
-    """The folder's images as they are, or some of the synthetic street of that size."""
+    """Return the images of the folder, or images of the synthetic street in this size."""
     if folder is None:
         return street_images(size)
     try:
@@ -216,7 +220,7 @@ def _load_images(folder: Optional[Path], size: ImageSize) -> List[np.ndarray]:
         raise DatasetError(f"image folder {folder}: cannot be listed: {error.strerror}") from error
     images = [image for image in map(cv2.imread, map(str, paths)) if image is not None]
     if not images:
-        raise DatasetError(f"{folder} holds no image that can be read")
+        raise DatasetError(f"image folder {folder}: must hold a readable image, holds none")
     return images
 
 

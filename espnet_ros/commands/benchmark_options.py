@@ -1,4 +1,4 @@
-"""Values that the subjects of ``espnet_ros benchmark`` take, and files that they write."""
+"""Option types and output files of ``espnet_ros benchmark``."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from espnet_ros.types import ImageSize
 
 
 def image_size(text: str) -> ImageSize:
-    """An argparse type: HEIGHTxWIDTH."""
+    """Parse HEIGHTxWIDTH, as an argparse type."""
     height, _, width = text.lower().partition("x")
     try:
         size = ImageSize(int(height), int(width))
     except ValueError:
         size = ImageSize(0, 0)
     if min(size) < 1:
-        raise argparse.ArgumentTypeError(f"a size is written HEIGHTxWIDTH in pixels, such as 512x1024; got '{text}'")
+        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH in pixels, such as 512x1024, is '{text}'")
     return size
 
 
 def whole_positive(text: str) -> int:
-    """An argparse type: a whole number above 0."""
+    """Parse an integer above 0, as an argparse type."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, is '{text}'")
+        raise argparse.ArgumentTypeError(f"must be an integer above 0, is '{text}'")
     return int(text)
 
 
 def whole_number(text: str) -> int:
-    """An argparse type: a whole number, 0 too."""
+    """Parse an integer of at least 0, as an argparse type."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, is '{text}'")
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 0, is '{text}'")
     return int(text)
 
 
 def positive(text: str) -> float:
-    """An argparse type: a number above 0."""
+    """Parse a finite number above 0, as an argparse type."""
     value = _number(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"must be a number above 0, is '{text}'")
@@ -47,7 +47,7 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """An argparse type: a number of at least 0."""
+    """Parse a finite number of at least 0, as an argparse type."""
     value = _number(text)
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, is '{text}'")
@@ -55,7 +55,7 @@ def not_negative(text: str) -> float:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, and the folders above it.
+    """Write a text file; missing parent folders are created.
 
     Raises:
         DatasetError: it cannot be written.
@@ -68,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, document: Dict[str, Any]) -> None:
-    """Write a document as JSON.
+    """Write a document as JSON; missing parent folders are created.
 
     Raises:
         DatasetError: it cannot be written.

@@ -13,7 +13,7 @@ from espnet_ros.benchmark.power_charts import accuracy_energy_chart, speed_power
 from espnet_ros.benchmark.power_networks import prepare_networks
 from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table
 from espnet_ros.benchmark.power_sweep import PowerSweep, SweepSettings, sweep_board
-from espnet_ros.benchmark.street import FIRST_JUDGED_SEED
+from espnet_ros.benchmark.street import FIRST_EVALUATION_SEED
 from espnet_ros.board.host import host_root
 from espnet_ros.board.jetson import Board, find_board
 from espnet_ros.board.nvpmodel import Mode
@@ -36,10 +36,10 @@ from espnet_ros.types import ImageSize
 _ALPHAS = (3, 5, 8)
 _SPEED_CHART, _ACCURACY_CHART = "speed_power.svg", "accuracy_energy.svg"
 _LONGEST_PERIOD = 0.5  # seconds between two readings
-_READINGS_A_POINT = 8
+_READINGS_PER_POINT = 8
 _SUMMARY = (
-    "Sweep power modes, input sizes, alphas and precisions: frames a second, watts, joules a frame and mean IoU of "
-    "each, as table, CSV (which the governor reads), JSON and plots. The board is set back to the mode it was in."
+    "Sweep power modes, input sizes, alphas and precisions. Writes frames per second, watts, joules per frame and mean "
+    "IoU of each as a table, CSV (which the governor reads), JSON and charts. Restores the board's initial mode."
 )
 
 
@@ -54,38 +54,38 @@ def add_subject(subjects: Any) -> None:
     )
     _add_sweep_options(parser)
     parser.add_argument(
-        "--seconds", type=positive, default=20.0, metavar="S", help="measured at each point (default: %(default)g)"
+        "--seconds", type=positive, default=20.0, metavar="S", help="measured time per point (default: %(default)g)"
     )
     parser.add_argument(
         "--settle",
         type=not_negative,
         default=3.0,
         metavar="S",
-        help="before each measurement, which do not count (default: %(default)g)",
+        help="warm-up time before each measurement (default: %(default)g)",
     )
     parser.add_argument(
         "--rest",
         type=not_negative,
         default=10.0,
         metavar="S",
-        help="of watts at rest, once a mode; 0: none (default: %(default)g)",
+        help="time for measuring idle power, once per mode; 0 skips it (default: %(default)g)",
     )
     parser.add_argument(
         "--rate",
         type=positive,
         default=0.0,
         metavar="HZ",
-        help="frames a second, as from a camera (default: as many as the network can)",
+        help="frames per second, as from a camera (default: as fast as possible)",
     )
     parser.add_argument(
         "--frames",
         type=whole_number,
         default=8,
         metavar="N",
-        help="of synthetic streets, that labels are judged by; 0: none (default: %(default)s)",
+        help="synthetic street frames to measure the accuracy on; 0 skips it (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("power_benchmark"), metavar="DIR", help="for results (default: %(default)s)"
+        "--out", type=Path, default=Path("power_benchmark"), metavar="DIR", help="output folder (default: %(default)s)"
     )
     parser.set_defaults(run=run)
 
@@ -95,48 +95,50 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         "--modes",
         nargs="+",
         metavar="MODE",
-        help="names or ids of the board's own table, or power profiles, of which only the mode is taken (default: "
-        "every mode of the table that needs no reboot)",
+        help="names or ids from the board's table, or power profiles, of which only the mode is used (default: all "
+        "modes that need no reboot)",
     )
     parser.add_argument(
-        "--precisions", nargs="+", default=["auto"], metavar="NAME", help="of the engine (default: auto)"
+        "--precisions", nargs="+", default=["auto"], metavar="NAME", help="engine precisions (default: auto)"
     )
-    _add_common(parser, "--alpha", type=int, nargs="+", choices=_ALPHAS, metavar="ALPHA", help="default: 3 5 8")
+    _add_common(
+        parser, "--alpha", type=int, nargs="+", choices=_ALPHAS, metavar="ALPHA", help="alphas (default: 3 5 8)"
+    )
     _add_common(
         parser,
         "--sizes",
         type=image_size,
         nargs="+",
         metavar="HxW",
-        help="that the network sees (default: the one that the weights were trained at)",
+        help="input sizes of the network (default: the training size of the weights)",
     )
     _add_common(parser, "--weights", help=f"family, checkpoint or file (default: {default_of('weights')})")
-    _add_common(parser, "--backend", help="of the engine (default: auto)")
-    _add_common(parser, "--threads", type=int, help="CPU threads of the engine; 0: all cores (default: 0)")
+    _add_common(parser, "--backend", help="engine backend (default: auto)")
+    _add_common(parser, "--threads", type=int, help="CPU threads of the engine; 0 uses all cores (default: 0)")
 
 
 def _add_common(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
-    """An option that the other subjects have too: the parser above has its default, so what stands there holds."""
+    """Add an option that the parent parser has, too; a value given there still applies."""
     parser.add_argument(name, default=argparse.SUPPRESS, **options)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Sweep, print the table, write the files.
+    """Sweep, print the table and write the files.
 
     Raises:
-        EspnetError: the board, the weights or the engines cannot be had, or the board could not be set back.
+        EspnetError: the board, the weights or the engines are unavailable, or the initial mode could not be restored.
     """
     args.weights = args.weights or default_of("weights")
     configs = _list_configs(args)
     board = find_board(host_root())
-    period = min(_LONGEST_PERIOD, args.seconds / _READINGS_A_POINT)
+    period = min(_LONGEST_PERIOD, args.seconds / _READINGS_PER_POINT)
     sampler = TelemetrySampler(default_sources(period, host_root()), period)
     try:
         modes = _choose_modes(args.modes, board)
-        circumstances = _describe(args, board, _wait_for_source(sampler))
-        for line in _heading(circumstances):
+        conditions = _describe(args, board, _wait_for_source(sampler))
+        for line in _heading(conditions):
             print(line)
-        sweep = _sweep(args, configs, board, modes, sampler, circumstances, period)
+        sweep = _sweep(args, configs, board, modes, sampler, conditions, period)
     finally:
         sampler.close()
         board.close()
@@ -145,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{format_table(sweep)}\n")
     charts = [args.out / _SPEED_CHART, args.out / _ACCURACY_CHART]
     missing = _explain_missing([path.name for path in charts if path.exists()])
-    print(missing or f"plots: {', '.join(map(str, charts))}")
+    print(missing or f"charts: {', '.join(map(str, charts))}")
     print(f"results: {args.out / 'power.md'}, power.csv, power.json")
     return 0
 
@@ -156,30 +158,30 @@ def _sweep(
     board: Board,
     modes: Sequence[Mode],
     sampler: TelemetrySampler,
-    circumstances: Dict[str, Any],
+    conditions: Dict[str, Any],
     period: float,
 ) -> PowerSweep:
     sweep = PowerSweep()
     prepared = prepare_networks(configs, args.frames, lambda each: tqdm(each, unit="network", desc="building"))
     sweep.left_out.update(prepared.left_out)
-    rest = args.rest if circumstances["power_source"] != "none" else 0.0
+    rest = args.rest if conditions["power_source"] != "none" else 0.0
     settings = SweepSettings(args.seconds, args.settle, rest, args.rate, period)
     with tqdm(total=max(1, len(modes)) * len(prepared.networks), unit="point", desc="measuring") as bar:
 
         def keep_point() -> None:
-            _write_files(args.out, sweep, circumstances)
+            _write_files(args.out, sweep, conditions)
             bar.update()
 
         try:
             sweep_board(board, modes, prepared.networks, sampler, settings, sweep, bar.set_postfix_str, keep_point)
         finally:
             if sweep.points:
-                _write_files(args.out, sweep, circumstances)  # with what was left out after the last point
+                _write_files(args.out, sweep, conditions)  # includes what was left out after the last point
     return sweep
 
 
 def _list_configs(args: argparse.Namespace) -> List[NodeConfig]:
-    """One for each size, alpha and precision."""
+    """Return one configuration per size, alpha and precision."""
     return [
         NodeConfig(
             weights=args.weights,
@@ -197,10 +199,10 @@ def _list_configs(args: argparse.Namespace) -> List[NodeConfig]:
 
 
 def _choose_modes(names: Sequence[str], board: Board) -> List[Mode]:
-    """What was asked for, or all that the board has; none where modes do not apply.
+    """Return the requested modes, or all modes of the board; none on a machine without modes.
 
     Raises:
-        PowerError: a name stands for none of the board's modes, or modes do not apply and some were asked for.
+        PowerError: a name is not a mode of the board, or modes were requested on a machine without modes.
     """
     if not board.applies:
         if names:
@@ -214,14 +216,14 @@ def _choose_modes(names: Sequence[str], board: Board) -> List[Mode]:
     for name in names:
         mode = resolve_mode(name, table, profiles)
         if mode is None:
-            raise PowerError(f"--modes: power profile '{name}' must stand for a mode of the board, names none")
+            raise PowerError(f"--modes: power profile '{name}' must name a mode of the board, names none")
         if mode not in modes:
             modes.append(mode)
     return modes
 
 
 def _wait_for_source(sampler: TelemetrySampler) -> TelemetrySnapshot:
-    """What is known once the first source has answered, or once it is known that there is none."""
+    """Wait until the first source has answered, or until it is clear that there is none."""
     while True:
         telemetry = sampler.latest()
         if telemetry.source == "none" or telemetry.reading is not None or telemetry.stalled:
@@ -230,7 +232,7 @@ def _wait_for_source(sampler: TelemetrySampler) -> TelemetrySnapshot:
 
 
 def _describe(args: argparse.Namespace, board: Board, telemetry: TelemetrySnapshot) -> Dict[str, Any]:
-    """What the measurements depend on, for JSON."""
+    """Return the conditions of the measurements, for JSON."""
     covers = telemetry.reading.covers if telemetry.reading is not None else ""
     return {
         **describe_environment(),
@@ -245,28 +247,28 @@ def _describe(args: argparse.Namespace, board: Board, telemetry: TelemetrySnapsh
         "rest": args.rest,
         "rate": args.rate or None,
         "judged_frames": args.frames,
-        "first_judged_seed": FIRST_JUDGED_SEED,
+        "first_judged_seed": FIRST_EVALUATION_SEED,
     }
 
 
-def _heading(circumstances: Dict[str, Any]) -> List[str]:
-    """The circumstances in words."""
-    versions = ", ".join(f"{name} {version}" for name, version in circumstances["versions"].items())
-    found = f"; found in mode {circumstances['found_mode']}" if circumstances["found_mode"] else ""
-    power = f"power: {circumstances['power_source']}, {circumstances['power_covers'] or 'no watts'}"
-    if circumstances["power_source"] in ("none", ""):
-        power = f"power: not known, no source ({'; '.join(circumstances['power_refusals'])})"
-    rate = f"at {circumstances['rate']:g} frames/s" if circumstances["rate"] else "one frame after the other"
+def _heading(conditions: Dict[str, Any]) -> List[str]:
+    """Return the conditions as lines of text."""
+    versions = ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
+    found = f"; initially in mode {conditions['found_mode']}" if conditions["found_mode"] else ""
+    power = f"power: {conditions['power_source']}, {conditions['power_covers'] or 'no readings'}"
+    if conditions["power_source"] in ("none", ""):
+        power = f"power: unknown, no source ({'; '.join(conditions['power_refusals'])})"
+    rate = f"at {conditions['rate']:g} frames/s" if conditions["rate"] else "as fast as possible"
     return [
-        f"{circumstances['machine']}; {versions}",
-        f"{circumstances['board']}{found}",
+        f"{conditions['machine']}; {versions}",
+        f"{conditions['board']}{found}",
         power,
-        f"{circumstances['weights']} weights, {circumstances['seconds']:g} s a point, {rate}; mean IoU on "
-        f"{circumstances['judged_frames']} synthetic frames",
+        f"{conditions['weights']} weights, {conditions['seconds']:g} s per point, {rate}; mean IoU on "
+        f"{conditions['judged_frames']} synthetic frames",
     ]
 
 
-def _write_files(folder: Path, sweep: PowerSweep, circumstances: Dict[str, Any]) -> None:
+def _write_files(folder: Path, sweep: PowerSweep, conditions: Dict[str, Any]) -> None:
     """Write the results so far, so that an interrupted sweep leaves them behind."""
     charts = {_SPEED_CHART: speed_power_chart(sweep.points), _ACCURACY_CHART: accuracy_energy_chart(sweep.points)}
     for name, chart in charts.items():
@@ -276,8 +278,8 @@ def _write_files(folder: Path, sweep: PowerSweep, circumstances: Dict[str, Any])
             (folder / name).unlink()  # from an earlier sweep
     drawn = [name for name, chart in charts.items() if chart]
     write_text(folder / "power.csv", format_csv(sweep.points))
-    write_json(folder / "power.json", as_document(sweep, circumstances))
-    write_text(folder / "power.md", format_page(sweep, _heading(circumstances), drawn, _explain_missing(drawn)))
+    write_json(folder / "power.json", as_document(sweep, conditions))
+    write_text(folder / "power.md", format_page(sweep, _heading(conditions), drawn, _explain_missing(drawn)))
 
 
 def _explain_missing(drawn: Sequence[str]) -> str:

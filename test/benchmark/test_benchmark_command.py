@@ -28,9 +28,9 @@ def test_engines_are_written_as_table_json_and_plot(untrained_checkpoint, tmp_pa
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--sizes", "512"], "a size is written HEIGHTxWIDTH in pixels, such as 512x1024; got '512'"),
-        (["--sizes", "0x64"], "got '0x64'"),
-        (["--rounds", "0"], "must be a whole number above 0, is '0'"),
+        (["--sizes", "512"], "must be HEIGHTxWIDTH in pixels, such as 512x1024, is '512'"),
+        (["--sizes", "0x64"], "is '0x64'"),
+        (["--rounds", "0"], "must be an integer above 0, is '0'"),
     ],
 )
 def test_wrong_values_are_wrong_usage(options, reason, capsys):

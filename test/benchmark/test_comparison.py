@@ -6,7 +6,7 @@ import pytest
 
 from espnet_ros.benchmark import contenders
 from espnet_ros.benchmark.comparison import compare
-from espnet_ros.benchmark.contenders import REFERENCE, USUAL_WAYS, check_name, start_contender
+from espnet_ros.benchmark.contenders import PUBLISHED_CONTENDERS, REFERENCE, check_name, start_contender
 from espnet_ros.benchmark.interleaved import measure_interleaved
 from espnet_ros.calibration import StreetImages
 from espnet_ros.engines import EngineSpec
@@ -39,7 +39,7 @@ def test_the_pause_before_a_call_is_not_counted():
     assert timing.best < 0.2
 
 
-@pytest.mark.parametrize("name", [*USUAL_WAYS, "openvino/fp32", "tensorrt/auto", "fake/auto"])
+@pytest.mark.parametrize("name", [*PUBLISHED_CONTENDERS, "openvino/fp32", "tensorrt/auto", "fake/auto"])
 def test_usual_ways_and_pairs_of_backend_and_precision_are_names(name):
     check_name(name)
 
@@ -76,7 +76,7 @@ def test_what_cannot_run_is_listed_with_its_reason(spec, color_image, monkeypatc
     def fail(*_arguments):
         raise ModuleNotFoundError("No module named 'onnxruntime'")
 
-    monkeypatch.setattr("espnet_ros.benchmark.usual.OnnxRuntimePipeline.__init__", fail)
+    monkeypatch.setattr("espnet_ros.benchmark.runtimes.OnnxRuntimePipeline.__init__", fail)
     started = []
     comparison = compare(spec, ["onnxruntime", "torch/int8", "torch/fp32"], [color_image], 2, on_start=started.append)
     assert started == [REFERENCE, "onnxruntime", "torch/int8", "torch/fp32"]
@@ -92,6 +92,6 @@ def test_without_the_published_pipeline_there_is_no_comparison(spec, color_image
     def fail(_name, _spec):
         raise EngineError("no torch")
 
-    monkeypatch.setattr(contenders, "start_usual", fail)
+    monkeypatch.setattr(contenders, "start_published", fail)
     with pytest.raises(EngineError, match="no torch"):
         compare(spec, ["torch/fp32"], [color_image], 1)

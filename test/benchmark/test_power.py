@@ -145,8 +145,8 @@ def test_a_board_that_cannot_be_set_back_is_told_of_loudly(tx2, out, capsys):
     assert _run(out, "--modes", "MAXN") == 1
     thread.join()
     said = capsys.readouterr().err
-    assert "THE BOARD IS NOT BACK in MAXP_CORE_ARM (3), in which it was found: MAXP_CORE_ARM (3) cannot be set" in said
-    assert "It was left in MAXN (0); set it with: sudo nvpmodel -m 3" in said
+    assert "THE BOARD IS NOT BACK in its initial mode MAXP_CORE_ARM (3): MAXP_CORE_ARM (3) cannot be set" in said
+    assert "The board is in MAXN (0); restore it with: sudo nvpmodel -m 3" in said
     assert tx2.mode() == 0
 
 
@@ -155,8 +155,8 @@ def test_a_mode_that_something_else_sets_ends_the_sweep_and_stays(tx2, out, caps
     assert _run(out, "--modes", "MAXN", "--seconds", "2") == 1
     thread.join()
     said = capsys.readouterr().err
-    assert "something else set MAXP_CORE_ALL (2) meanwhile, which stays" in said
-    assert "the sweep had ended with: MAXN (0) was being measured, but the board is in MAXP_CORE_ALL (2)" in said
+    assert "something else set MAXP_CORE_ALL (2) meanwhile, so it stays" in said
+    assert "the sweep had ended with: the sweep was measuring MAXN (0), but the board is in MAXP_CORE_ALL (2)" in said
     assert (tx2.mode(), out.exists()) == (2, False)
 
 
@@ -224,7 +224,7 @@ def test_a_real_network_is_measured_where_there_are_neither_modes_nor_watts(plai
     printed = capsys.readouterr().out
     assert code == 0
     assert printed.count("no board power modes: this is not a Jetson") == 1
-    assert "power: not known, no source (jetson-stats: " in printed
+    assert "power: unknown, no source (jetson-stats: " in printed
     assert "Not drawn, because the power is unknown: speed_power.svg, accuracy_energy.svg" in printed
     assert sorted(path.name for path in out.iterdir()) == ["power.csv", "power.json", "power.md"]
     document = json.loads((out / "power.json").read_text())
@@ -281,7 +281,7 @@ def test_what_stands_before_the_subject_holds(plain_machine, out):
         (["--seconds", "0"], "must be a number above 0, is '0'"),
         (["--rest", "-1"], "must be a number of at least 0, is '-1'"),
         (["--settle", "nan"], "must be a number of at least 0, is 'nan'"),
-        (["--frames", "1.5"], "must be a whole number of at least 0, is '1.5'"),
+        (["--frames", "1.5"], "must be an integer of at least 0, is '1.5'"),
     ],
 )
 def test_wrong_values_are_wrong_usage(options, reason, capsys):

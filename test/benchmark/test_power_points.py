@@ -11,11 +11,11 @@ from reporting.svg_reader import read_groups, read_marks, read_texts
 
 from espnet_ros.benchmark.power_board import Interruptions
 from espnet_ros.benchmark.power_charts import accuracy_energy_chart, speed_power_chart
-from espnet_ros.benchmark.power_networks import SweptNetwork
+from espnet_ros.benchmark.power_networks import SweepNetwork
 from espnet_ros.benchmark.power_point import Draw, ReadingLog, Run, run_frames, summarize_draw
 from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table, point_as_dict
 from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
-from espnet_ros.benchmark.street import FIRST_JUDGED_SEED, JudgedFrames, is_street_table
+from espnet_ros.benchmark.street import FIRST_EVALUATION_SEED, EvaluationFrames, is_street_table
 from espnet_ros.classes import load_class_table
 from espnet_ros.config import NodeConfig
 from espnet_ros.governor.cost_model import OperationCostModel
@@ -121,7 +121,7 @@ def test_the_energy_above_rest_is_that_of_the_watts_above_rest(points):
         (
             Draw(4.1, covers=MODULE),
             None,
-            ["4.10 W at rest must be at most the 4.00 W while it ran; something else was at"],
+            ["4.10 W idle must be at most the 4.00 W under load; another program was busy"],
         ),
         (Draw(3.0, covers="CPU package"), None, []),
         (Draw(), None, []),
@@ -129,7 +129,7 @@ def test_the_energy_above_rest_is_that_of_the_watts_above_rest(points):
 )
 def test_watts_at_rest_that_are_not_those_of_the_point_are_not_known(points, tmp_path, at_rest, idle, left_out):
     sweep = PowerSweep()
-    sweep.add("MAXQ", SweptNetwork(NodeConfig(alpha=3, input_height=360, input_width=480)), points[0].run, at_rest)
+    sweep.add("MAXQ", SweepNetwork(NodeConfig(alpha=3, input_height=360, input_width=480)), points[0].run, at_rest)
     assert point_as_dict(sweep.points[0])["idle_watts"] == idle
     assert [reason[: len(left_out[0])] for reason in sweep.left_out.values()] == left_out
     path = tmp_path / "power.csv"
@@ -159,7 +159,7 @@ def test_what_is_not_known_is_empty_null_or_a_dash(points):
     assert cells["frames_per_second"] == "20"
     lines = format_table(PowerSweep([point])).splitlines()
     assert lines[2] == ("| - | 3 | 360x480 | native bf16 | 20.0 | 50.0 | 60.0 | - | 1.50 | - | - | - | - | 61 | - |")
-    assert lines[4] == "`-`: not known."
+    assert lines[4] == "`-`: unknown."
 
 
 def test_the_table_marks_what_was_throttled_and_lists_what_was_left_out(points):
@@ -219,11 +219,11 @@ def test_lines_are_named_by_what_differs(points):
 
 
 def test_the_judged_frames_are_the_same_for_every_network_of_a_shape():
-    small, large = JudgedFrames(ImageSize(48, 64), 1), JudgedFrames(ImageSize(360, 480), 1)
+    small, large = EvaluationFrames(ImageSize(48, 64), 1), EvaluationFrames(ImageSize(360, 480), 1)
     (frame,) = small
     assert frame.image.shape == (480, 640, 3) and frame.labels.shape == (480, 640)
     assert [each.image is frame.image for each in large] == [True]
-    assert len(small) == 1 and str(FIRST_JUDGED_SEED) in small.name
+    assert len(small) == 1 and str(FIRST_EVALUATION_SEED) in small.name
 
 
 def test_only_the_streets_own_classes_are_judged():

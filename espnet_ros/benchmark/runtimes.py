@@ -1,7 +1,6 @@
-"""The published network on other runtimes, as their users call them.
+"""The published network on other runtimes, with the defaults of each.
 
-Each takes the runtime's defaults. Preprocessing is the published one, in numpy before the runtime, and argmax comes
-after it.
+Preprocessing is that of the published pipeline, in numpy before the runtime; argmax follows the runtime, in numpy.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ class CompiledPipeline(PublishedPipeline):
 
     def __init__(self, checkpoint: Checkpoint, size: ImageSize, device: str = "cpu") -> None:
         super().__init__(checkpoint, size, device)
-        # what was compiled for another size or alpha would make this one's shapes variable, or be its limit
+        # otherwise earlier sizes or alphas make the shapes dynamic, or exceed the limit of recompilations
         torch.compiler.reset()
         self._network = torch.compile(self._network)  # type: ignore[assignment]
 
 
 class OnnxRuntimePipeline:
-    """The published network, exported to ONNX at its one size, in an ONNX Runtime session with default options."""
+    """The published network, exported to ONNX at a fixed size, in an ONNX Runtime session with default options."""
 
     def __init__(self, checkpoint: Checkpoint, size: ImageSize) -> None:
         import onnxruntime
@@ -42,21 +41,21 @@ class OnnxRuntimePipeline:
         with tempfile.TemporaryDirectory(prefix="espnet_") as folder:
             path = str(Path(folder) / "network.onnx")
             with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs one package more
+                warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs another package
                 example = torch.zeros(1, 3, *size)
                 torch.onnx.export(published_network(checkpoint), (example,), path, dynamo=False)
             self._session = onnxruntime.InferenceSession(path, providers=providers)
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 BGR to (h, w) uint8 labels at the pipeline's size."""
+        """Return (h, w) uint8 labels at the pipeline's size of an (H, W, 3) uint8 BGR image."""
         batch = preprocess_as_published(image, self._checkpoint, self._size)
         scores: Any = self._session.run(None, {self._input: batch})[0]
         return np.asarray(scores[0].argmax(0).astype(np.uint8))
 
 
 class OpenVinoPipeline:
-    """The published network, converted at its one size, compiled by OpenVINO for the CPU without any hint."""
+    """The published network, converted at a fixed size, compiled by OpenVINO for the CPU without hints."""
 
     def __init__(self, checkpoint: Checkpoint, size: ImageSize) -> None:
         import openvino
@@ -71,7 +70,7 @@ class OpenVinoPipeline:
         self._compiled = openvino.compile_model(model, "CPU")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 BGR to (h, w) uint8 labels at the pipeline's size."""
+        """Return (h, w) uint8 labels at the pipeline's size of an (H, W, 3) uint8 BGR image."""
         batch = preprocess_as_published(image, self._checkpoint, self._size)
         scores: Any = self._compiled(batch)[0]
         return np.asarray(scores[0].argmax(0).astype(np.uint8))

@@ -77,7 +77,7 @@ def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def untrained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An untrained ESPNet, alpha 3, for 48x64, with lively batch normalisation, so that every class occurs."""
-    import torch
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
 
     from espnet_ros.model.checkpoint import select_checkpoint
     from espnet_ros.model.loading import build_network

@@ -5,6 +5,9 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 
 from espnet_ros.config import NodeConfig

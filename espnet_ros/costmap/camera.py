@@ -195,7 +195,9 @@ def _rays(camera: CameraModel) -> np.ndarray:
     else:
         coefficients = camera._coefficients(5)
         if camera.distortion:
-            flat = cv2.undistortPointsIter(pixels, camera.matrix, coefficients, None, None, _UNDISTORT_CRITERIA)
+            # OpenCV 5 takes the criteria in undistortPoints itself.
+            undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
+            flat = undistort(pixels, camera.matrix, coefficients, R=None, P=None, criteria=_UNDISTORT_CRITERIA)
         else:
             flat = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
         rays = np.concatenate([flat.reshape(-1, 2), np.ones((height * width, 1))], axis=1)

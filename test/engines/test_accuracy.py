@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="needs PyTorch")
+
+
 from espnet_ros.benchmark.published import PublishedPipeline
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine

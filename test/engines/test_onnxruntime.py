@@ -6,8 +6,12 @@ import sys
 import time
 from dataclasses import replace
 
-import onnx
 import pytest
+
+pytest.importorskip("onnx", reason="needs ONNX")
+pytest.importorskip("torch", reason="needs PyTorch")
+
+import onnx
 
 from espnet_ros.engines import EngineSpec, build_engine, onnxruntime_engine
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child

@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("openvino", reason="needs OpenVINO")
+pytest.importorskip("torch", reason="needs PyTorch")
+
+
 from espnet_ros.calibration import calibration_images
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine

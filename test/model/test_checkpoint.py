@@ -5,6 +5,9 @@ import shutil
 import threading
 
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 import yaml
 from safetensors.torch import save_file

@@ -3,6 +3,9 @@
 import json
 
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 from safetensors import safe_open
 
 from espnet_ros.config import NodeConfig

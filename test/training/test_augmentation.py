@@ -2,6 +2,9 @@ import math
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 
 from espnet_ros.training.augmentation import Augmenter, draw_colours, draw_placement, gaussian_blur, move

@@ -1,4 +1,7 @@
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 
 from espnet_ros.errors import ParameterError

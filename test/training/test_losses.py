@@ -1,6 +1,9 @@
 import math
 
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 
 from espnet_ros.classes import load_class_table

@@ -10,6 +10,9 @@ import time
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 import yaml
 from reporting.svg_reader import read_groups

@@ -3,6 +3,9 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 
 from espnet_ros.classes import load_class_table

@@ -6,6 +6,9 @@ import threading
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 
 pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the code")

@@ -12,6 +12,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 from tensorrt_border import needs_standin, read_plan, versions
 
 from espnet_ros.calibration import calibration_images

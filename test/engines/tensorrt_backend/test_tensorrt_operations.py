@@ -1,6 +1,9 @@
 """The operations of our networks against torch2trt's converters, one by one."""
 
 import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode, resolve_name

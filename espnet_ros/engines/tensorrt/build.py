@@ -1,6 +1,6 @@
-"""Builds an engine, as a program of its own: converts the network, and compares the engine's labels with torch's.
+"""The build process: converts the network to a TensorRT engine and compares its labels with torch's.
 
-Reads a pickled ``BuildRequest`` from stdin; tells on stdout how it goes, see ``build_process``.
+Run as a module by ``build_process``. Reads a pickled ``BuildRequest`` from stdin and reports its progress on stdout.
 """
 
 from __future__ import annotations
@@ -30,55 +30,58 @@ from espnet_ros.engines.tensorrt.session import EngineSession
 from espnet_ros.errors import DatasetError, EngineError, EspnetError, WeightsError
 
 SAMPLE = 8
-"""Images on which labels are compared with torch's."""
+"""Number of images on which labels are compared with torch's."""
 CALIBRATION = 64
-"""Images that int8 takes its ranges from; none of them is in the sample, where there are enough."""
+"""Number of images used for int8 calibration. If there are enough images, none of them is in the sample."""
 _NICENESS = 10
-_LAST_MAJOR = 10  # TensorRT 11 has neither fp16 nor int8 as a mode of the builder, which torch2trt sets
+_LAST_MAJOR = 10  # TensorRT 11 has no fp16 and int8 builder modes, which torch2trt sets
 
 
 def build(request: BuildRequest) -> None:
-    """Write the engine, unless its labels refuse it, and the verdict on it.
+    """Build the engine and write it to the request's folder, together with the result of the comparison with torch.
+
+    If too many labels differ from torch's, only the result is written.
 
     Raises:
-        DatasetError: the images for calibration cannot be used.
+        DatasetError: the calibration images cannot be read.
         WeightsError: the weights do not fit the network.
         EngineError: the engine cannot be built.
     """
     spec = request.spec
-    _tell_phase("looking at the GPU and the images")
-    require_tensorrt_has(request.precision, request.gpu, spec.log_level)
-    sample, calibration = choose_images(spec, request.precision)
-    _tell_phase("loading torch and torch2trt")
+    _report_phase("checking the GPU and the images")
+    require_precision(request.precision, request.gpu, spec.log_level)
+    sample, calibration = split_images(spec, request.precision)
+    _report_phase("loading torch and torch2trt")
     with_fp16 = request.precision != "fp32" and "fp16" in request.gpu.precisions
-    plan = convert(spec, request.precision, with_fp16, calibration, _tell_phase)
-    _tell_phase(f"comparing the labels of {len(sample)} images with torch's")
-    agreement = _compare(plan, spec, sample)
-    verdict = AgreementResult(request.precision, agreement, len(sample), LIMITS[request.precision])
-    if not verdict.refusal:
+    plan = convert(spec, request.precision, with_fp16, calibration, _report_phase)
+    _report_phase(f"comparing the labels of {len(sample)} images with torch's")
+    result = AgreementResult(
+        request.precision, _measure_agreement(plan, spec, sample), len(sample), LIMITS[request.precision]
+    )
+    if not result.refusal:
         (request.folder / PLAN_FILE).write_bytes(plan)
-    verdict.write(request.folder)
+    result.write(request.folder)
 
 
-def require_tensorrt_has(precision: str, gpu: Gpu, log_level: str) -> None:
-    """Ask TensorRT itself, which knows GPUs that our table does not.
+def require_precision(precision: str, gpu: Gpu, log_level: str) -> None:
+    """Check with TensorRT, which also knows GPUs that are not in our table, that it supports a precision.
 
     Raises:
-        PrecisionRefusedError: the GPU does not compute in it, or not fast.
-        EngineError: torch2trt cannot use this TensorRT.
+        PrecisionRefusedError: the GPU does not support the precision, or is slow in it.
+        EngineError: torch2trt does not support this version of TensorRT.
     """
     if int(trt.__version__.split(".")[0]) > _LAST_MAJOR:
-        raise EngineError(f"torch2trt cannot use TensorRT {trt.__version__}: it needs 8.2 to {_LAST_MAJOR}")
+        raise EngineError(f"torch2trt does not support TensorRT {trt.__version__}, only 8.2 to {_LAST_MAJOR}")
     builder = trt.Builder(tensorrt_logger(log_level))
-    if not getattr(builder, f"platform_has_fast_{precision}", True):  # there is none for fp32
+    if not getattr(builder, f"platform_has_fast_{precision}", True):  # there is no such attribute for fp32
         raise PrecisionRefusedError(
-            f"precision '{precision}' needs a GPU that computes in it; TensorRT {trt.__version__} says that {gpu} does "
-            "not, or not fast"
+            f"precision '{precision}' needs a GPU with fast {precision}; TensorRT {trt.__version__} reports that {gpu} "
+            "does not have it"
         )
 
 
-def choose_images(spec: EngineSpec, precision: str) -> Tuple[List[np.ndarray], List[np.ndarray]]:
-    """The sample, and what int8 is calibrated with, which is empty for other precisions."""
+def split_images(spec: EngineSpec, precision: str) -> Tuple[List[np.ndarray], List[np.ndarray]]:
+    """Return the images for the comparison, and those for int8 calibration, which are empty for other precisions."""
     if precision != "int8":
         return spec.calibration.images(spec.input_size, SAMPLE), []
     images = spec.calibration.images(spec.input_size, SAMPLE + CALIBRATION)
@@ -87,40 +90,41 @@ def choose_images(spec: EngineSpec, precision: str) -> Tuple[List[np.ndarray], L
     return images[::step], others or images
 
 
-def _compare(plan: bytes, spec: EngineSpec, sample: Sequence[np.ndarray]) -> float:
+def _measure_agreement(plan: bytes, spec: EngineSpec, sample: Sequence[np.ndarray]) -> float:
     from espnet_ros.engines.torch_engine import TorchEngine
 
     session = EngineSession(plan, spec.input_size, spec.log_level, CudaRuntime())
-    # on the CPU, as torch may take TF32 for fp32 on a GPU
+    # on the CPU, because torch may use TF32 for fp32 on a GPU
     reference = TorchEngine(replace(spec, backend="torch", precision="fp32"), device="cpu")
     try:
         return measure_agreement(
-            lambda image: session.label(image).labels, lambda image: reference.infer(image).labels, sample
+            lambda image: session.run(image).labels, lambda image: reference.infer(image).labels, sample
         )
     finally:
         session.close()
         reference.close()
 
 
-def _tell(**news: Any) -> None:
+def _report(**event: Any) -> None:
+    """Send an event to the parent process; ``build_process`` documents the format."""
     if sys.__stdout__ is not None:
-        sys.__stdout__.write(f"{PREFIX}{json.dumps(news)}\n")
+        sys.__stdout__.write(f"{PREFIX}{json.dumps(event)}\n")
         sys.__stdout__.flush()
 
 
-def _tell_phase(phase: str) -> None:
-    _tell(phase=phase)
+def _report_phase(phase: str) -> None:
+    _report(phase=phase)
 
 
-class _TellingHandler(logging.Handler):
-    """Passes what this process logs on to the one that waits for it."""
+class _ForwardingHandler(logging.Handler):
+    """Forwards log records to the parent process."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _tell(level=record.levelno, message=record.getMessage())
+        _report(level=record.levelno, message=record.getMessage())
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that waits for it has ended: its end of the pipe is closed then."""
+    """Terminate this process when the parent has ended, which closes the pipe to stdin."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
@@ -130,16 +134,16 @@ def _main() -> int:
     os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))
     request = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
-    logging.basicConfig(handlers=[_TellingHandler()], level=logging.WARNING)
-    logging.getLogger("espnet_ros").setLevel(logging.DEBUG)  # who waits for it decides what is shown
+    logging.basicConfig(handlers=[_ForwardingHandler()], level=logging.WARNING)
+    logging.getLogger("espnet_ros").setLevel(logging.DEBUG)  # the parent decides what is shown
     try:
         build(request)
     except (DatasetError, PrecisionRefusedError, WeightsError) as error:
-        _tell(failure=type(error).__name__, message=str(error))
+        _report(failure=type(error).__name__, message=str(error))
     except EspnetError as error:
-        _tell(failure=EngineError.__name__, message=str(error))
-    except Exception as error:  # the process's edge: who waits for it shows what it was
-        _tell(failure=EngineError.__name__, message=f"{type(error).__name__}: {error}")
+        _report(failure=EngineError.__name__, message=str(error))
+    except Exception as error:  # last resort: the parent reports any failure
+        _report(failure=EngineError.__name__, message=f"{type(error).__name__}: {error}")
     else:
         return 0
     return 1

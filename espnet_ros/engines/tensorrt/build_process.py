@@ -1,4 +1,8 @@
-"""The build in a process of its own, watched: what it says goes to the log, and what it does not say is said for it."""
+"""Runs the build in a child process, logs its progress, and reports why it failed if it did.
+
+The child writes one event per line to stdout: ``PREFIX`` and a JSON object with ``phase``, with ``level`` and
+``message`` (a log record), or with ``failure`` and ``message``. Other lines are output of TensorRT or torch2trt.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,15 @@ from typing import IO, Any, Deque, Dict, Optional, Type
 
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.tensorrt.device import Gpu
-from espnet_ros.engines.tensorrt.log import SPEAKER, parse_line, say
+from espnet_ros.engines.tensorrt.log import LOG_PREFIX, log, parse_line
 from espnet_ros.errors import DatasetError, EngineError, WeightsError
 
 PLAN_FILE = "engine.plan"
-"""The serialised engine in an entry of the cache; one that was refused has none."""
+"""File name of the serialised engine in a cache entry. Entries of rejected engines have no such file."""
 PREFIX = "@espnet_ros "
-"""Begins each line in which the child tells how it goes; JSON follows."""
+"""Starts each event line of the child."""
 HEARTBEAT = 10.0
-"""Seconds of silence after which the log says that the build goes on, and for how long it has."""
+"""Seconds without a log message after which the current phase and the elapsed time are logged again."""
 
 _MODULE = "espnet_ros.engines.tensorrt.build"
 _KEPT_ERRORS = 3
@@ -35,7 +39,7 @@ _END = ""
 
 
 class PrecisionRefusedError(EngineError):
-    """The network cannot be run in this precision on this machine; another may do."""
+    """The network cannot run in this precision on this machine. Another precision may work."""
 
 
 _FAILURES: Dict[str, Type[Exception]] = {
@@ -45,13 +49,13 @@ _FAILURES: Dict[str, Type[Exception]] = {
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What the child is asked for.
+    """Request to build an engine.
 
     Attributes:
         spec: what to build.
-        precision: what it shall compute in, never ``auto``.
-        gpu: what it is built for.
-        folder: where its files go.
+        precision: ``fp32``, ``fp16`` or ``int8``, never ``auto``.
+        gpu: GPU to build for.
+        folder: folder for the result.
     """
 
     spec: EngineSpec
@@ -65,17 +69,17 @@ class BuildRequest:
 
 
 def build_in_child(request: BuildRequest) -> None:
-    """Have a child process of low priority fill the request's folder.
+    """Build an engine in a child process with low priority, and write it to the request's folder.
 
-    Building takes torch, hundreds of megabytes and minutes. The child ends when this process does.
+    Building needs torch, hundreds of megabytes and minutes. The child terminates when this process does.
 
     Raises:
         WeightsError: the weights do not fit the network.
-        DatasetError: the images for calibration cannot be used.
-        PrecisionRefusedError: the GPU does not compute in the precision.
-        EngineError: the build failed; the message has what TensorRT or the child said.
+        DatasetError: the calibration images cannot be read.
+        PrecisionRefusedError: the GPU does not support the precision.
+        EngineError: the build failed; the message contains TensorRT's errors or the child's last output.
     """
-    # the caller's module search path goes along: it may not come from the environment
+    # pass on this process's module search path, which need not come from the environment
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     child = subprocess.Popen(
         [sys.executable, "-u", "-m", _MODULE],
@@ -84,11 +88,11 @@ def build_in_child(request: BuildRequest) -> None:
         stderr=subprocess.STDOUT,
         env=environment,
     )
-    watch = _Watch(request)
+    monitor = _BuildMonitor(request)
     try:
-        _hand_over(child, request)
-        watch.follow(child)
-        watch.judge(child.wait())
+        _send_request(child, request)
+        monitor.follow(child)
+        monitor.raise_failure(child.wait())
     finally:
         child.kill()
         child.wait()
@@ -97,91 +101,91 @@ def build_in_child(request: BuildRequest) -> None:
                 stream.close()
 
 
-def _hand_over(child: subprocess.Popen[bytes], request: BuildRequest) -> None:
-    """Send the request. The pipe stays open: its end tells the child that nobody waits for it any more."""
+def _send_request(child: subprocess.Popen[bytes], request: BuildRequest) -> None:
+    """Send the request. The pipe stays open: when it closes, the child terminates."""
     assert child.stdin is not None
     try:
         pickle.dump(request, child.stdin)
         child.stdin.flush()
     except BrokenPipeError:
-        pass  # it has died, and ``follow`` finds what it said
+        pass  # the child has died; ``follow`` reads what it printed
 
 
-class _Watch:
-    """Follows one build."""
+class _BuildMonitor:
+    """Monitors one build."""
 
     def __init__(self, request: BuildRequest) -> None:
         self._request = request
         self._phase = "starting"
         self._start = time.monotonic()
         self._failure: Optional[Exception] = None
-        self._errors: Deque[str] = deque(maxlen=_KEPT_ERRORS)  # of TensorRT
+        self._errors: Deque[str] = deque(maxlen=_KEPT_ERRORS)  # logged by TensorRT
         self._last_line = "no message"
 
     def follow(self, child: subprocess.Popen[bytes]) -> None:
-        """Log what the child says until it ends, and a sign of life whenever it says nothing for a while."""
+        """Log the child's output until it ends, and the elapsed time when it prints nothing for a while."""
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read_lines, args=(child.stdout, lines), name="build log", daemon=True).start()
-        say(logging.INFO, f"building {self._request} for {self._request.gpu}; this may take many minutes")
-        last_said = time.monotonic()
+        log(logging.INFO, f"building {self._request} for {self._request.gpu}; this may take many minutes")
+        last_logged = time.monotonic()
         while True:
             try:
-                line = lines.get(timeout=max(0.0, last_said + HEARTBEAT - time.monotonic()))
+                line = lines.get(timeout=max(0.0, last_logged + HEARTBEAT - time.monotonic()))
             except queue.Empty:
-                self._say_phase()
-                last_said = time.monotonic()
+                self._log_phase()
+                last_logged = time.monotonic()
                 continue
             if line == _END:
                 return
-            if self._take(line.rstrip()):
-                last_said = time.monotonic()
+            if self._handle_line(line.rstrip()):
+                last_logged = time.monotonic()
 
-    def judge(self, code: int) -> None:
-        """Raise what the child failed with, where it did."""
+    def raise_failure(self, code: int) -> None:
+        """Raise the child's failure, if it failed; ``code`` is its exit code."""
         elapsed = time.monotonic() - self._start
         if code == 0 and self._failure is None:
-            say(logging.INFO, f"built {self._request} in {elapsed:.0f} s")
+            log(logging.INFO, f"built {self._request} in {elapsed:.0f} s")
             return
-        told = f"; TensorRT said: {'; '.join(self._errors)}" if self._errors else ""
+        errors = f"; TensorRT reported: {'; '.join(self._errors)}" if self._errors else ""
         if self._failure is not None:
-            raise type(self._failure)(f"{self._failure}{told}")
+            raise type(self._failure)(f"{self._failure}{errors}")
         raise EngineError(
-            f"TensorRT build of {self._request} ended after {elapsed:.0f} s while it was {self._phase} "
-            f"({_describe_exit(code)}): {self._last_line}{told}"
+            f"TensorRT build of {self._request} ended after {elapsed:.0f} s in phase '{self._phase}' "
+            f"({_describe_exit(code)}): {self._last_line}{errors}"
         )
 
-    def _take(self, line: str) -> bool:
-        """Deal with one line; returns whether the log says something now."""
+    def _handle_line(self, line: str) -> bool:
+        """Handle one line of output; return whether something was logged."""
         if line.startswith(PREFIX):
-            return self._take_news(json.loads(line[len(PREFIX) :]))
-        said = parse_line(line)
-        if said is None:
+            return self._handle_event(json.loads(line[len(PREFIX) :]))
+        record = parse_line(line)
+        if record is None:
             self._last_line = line or self._last_line
             return False
-        return self._take_message(*said)
+        return self._handle_record(*record)
 
-    def _take_news(self, news: Dict[str, Any]) -> bool:
-        if "failure" in news:
-            self._failure = _FAILURES[news["failure"]](news["message"])
+    def _handle_event(self, event: Dict[str, Any]) -> bool:
+        if "failure" in event:
+            self._failure = _FAILURES[event["failure"]](event["message"])
             return False
-        if "level" in news:
-            message = str(news["message"])
-            if message.startswith(SPEAKER):
-                message = message[len(SPEAKER) :]
-            return self._take_message(int(news["level"]), message)
-        self._phase = news["phase"]
-        self._say_phase()
+        if "level" in event:
+            message = str(event["message"])
+            if message.startswith(LOG_PREFIX):
+                message = message[len(LOG_PREFIX) :]
+            return self._handle_record(int(event["level"]), message)
+        self._phase = event["phase"]
+        self._log_phase()
         return True
 
-    def _take_message(self, level: int, message: str) -> bool:
+    def _handle_record(self, level: int, message: str) -> bool:
         if level >= logging.ERROR:
             self._errors.append(message)
-        say(level, message)
+        log(level, message)
         return True
 
-    def _say_phase(self) -> None:
+    def _log_phase(self) -> None:
         elapsed = time.monotonic() - self._start
-        say(logging.INFO, f"building {self._request}: {self._phase}, {elapsed:.0f} s so far")
+        log(logging.INFO, f"building {self._request}: {self._phase}, {elapsed:.0f} s so far")
 
 
 def _read_lines(stream: IO[bytes], lines: queue.Queue[str]) -> None:
@@ -194,4 +198,4 @@ def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
-    return f"{name}, which Linux also sends when memory runs out" if name == "SIGKILL" else name
+    return f"{name}, which Linux sends, among others, when memory runs out" if name == "SIGKILL" else name

@@ -1,7 +1,7 @@
-"""The few functions of the CUDA runtime library that running an engine takes, through ctypes.
+"""The functions of the CUDA runtime library that an engine needs, called through ctypes.
 
-So a cached engine starts without torch, and without a package that wraps CUDA: on a Jetson the library is all there is.
-Signatures: CUDA Runtime API; those used here are the same from CUDA 10.2 (JetPack 4.6) on.
+With them, a cached engine needs neither torch nor a Python package for CUDA, which Jetsons do not have by default. The
+signatures are from the CUDA Runtime API, and have been the same since CUDA 10.2 (JetPack 4.6).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from espnet_ros.errors import EngineError
 _HOST_TO_DEVICE, _DEVICE_TO_HOST = 1, 2
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
 _NAME_BYTES = 256
-_PROPERTIES_BYTES = 8192  # struct cudaDeviceProp has another size in each version, below 2 KiB so far
+_PROPERTIES_BYTES = 8192  # the size of struct cudaDeviceProp depends on the version; below 2 KiB so far
 _SIGNATURES = {
     "cudaDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
     "cudaMalloc": (POINTER(c_void_p), c_size_t),
@@ -34,9 +34,9 @@ _SIGNATURES = {
 
 
 class CudaRuntime:
-    """The CUDA runtime of this process, on its first GPU (``CUDA_VISIBLE_DEVICES`` says which that is).
+    """The CUDA runtime of this process, on its first GPU (see ``CUDA_VISIBLE_DEVICES``).
 
-    Addresses and streams are plain integers. Every method raises EngineError with what CUDA said.
+    Addresses and streams are plain integers. Every method raises ``EngineError`` with CUDA's error if a call fails.
 
     Raises:
         EngineError: the library is not on this machine.
@@ -51,9 +51,9 @@ class CudaRuntime:
             function.argtypes, function.restype = (c_int,), c_char_p
 
     def device_name(self) -> str:
-        """Name of the GPU."""
+        """Return the name of the GPU."""
         properties = ctypes.create_string_buffer(_PROPERTIES_BYTES)
-        # CUDA 12 changed the struct, and with it the function's symbol; in both the name comes first
+        # CUDA 12 changed the struct and renamed the symbol; the name comes first in both versions
         symbol = "cudaGetDeviceProperties"
         if not hasattr(self._library, symbol):
             symbol += "_v2"
@@ -61,49 +61,49 @@ class CudaRuntime:
         return properties.raw[:_NAME_BYTES].split(b"\0")[0].decode(errors="replace")
 
     def compute_capability(self) -> Tuple[int, int]:
-        """Major and minor number of the GPU's compute capability."""
+        """Return the major and minor number of the GPU's compute capability."""
         return self._attribute(_CAPABILITY_MAJOR), self._attribute(_CAPABILITY_MINOR)
 
     def allocate(self, size: int) -> int:
-        """Address of ``size`` bytes of the GPU's memory."""
+        """Allocate ``size`` bytes of GPU memory; return the address."""
         address = c_void_p()
         self._call("cudaMalloc", byref(address), size)
         return address.value or 0
 
     def free(self, address: int) -> None:
-        """Give back what ``allocate`` gave."""
+        """Free memory from ``allocate``."""
         self._call("cudaFree", address)
 
     def allocate_pinned(self, size: int) -> int:
-        """Address of ``size`` bytes of page-locked memory of the host, which copies asynchronously."""
+        """Allocate ``size`` bytes of page-locked host memory, as asynchronous copies require; return the address."""
         address = c_void_p()
         self._call("cudaHostAlloc", byref(address), size, 0)
         return address.value or 0
 
     def free_pinned(self, address: int) -> None:
-        """Give back what ``allocate_pinned`` gave."""
+        """Free memory from ``allocate_pinned``."""
         self._call("cudaFreeHost", address)
 
     def create_stream(self) -> int:
-        """A stream: what is put into it is done in order, while the caller goes on."""
+        """Create a stream, which runs operations in order and asynchronously to the caller."""
         stream = c_void_p()
         self._call("cudaStreamCreate", byref(stream))
         return stream.value or 0
 
     def destroy_stream(self, stream: int) -> None:
-        """Give back what ``create_stream`` gave."""
+        """Destroy a stream from ``create_stream``."""
         self._call("cudaStreamDestroy", stream)
 
     def copy_to_device(self, target: int, source: int, size: int, stream: int) -> None:
-        """Put a copy of ``size`` bytes from pinned memory to the GPU into the stream."""
+        """Enqueue a copy of ``size`` bytes from pinned memory to GPU memory."""
         self._call("cudaMemcpyAsync", target, source, size, _HOST_TO_DEVICE, stream)
 
     def copy_to_host(self, target: int, source: int, size: int, stream: int) -> None:
-        """Put a copy of ``size`` bytes from the GPU to pinned memory into the stream."""
+        """Enqueue a copy of ``size`` bytes from GPU memory to pinned memory."""
         self._call("cudaMemcpyAsync", target, source, size, _DEVICE_TO_HOST, stream)
 
     def synchronize(self, stream: int) -> None:
-        """Wait until all that is in the stream is done."""
+        """Wait until all operations in the stream have finished."""
         self._call("cudaStreamSynchronize", stream)
 
     def _attribute(self, attribute: int) -> int:
@@ -132,7 +132,7 @@ def _load_library() -> Any:
 
 
 def _library_names() -> Iterator[str]:
-    """Where libcudart may be: ``CUDA_HOME``, the loader's path, CUDA's usual place, NVIDIA's packages for pip."""
+    """Yield possible locations of libcudart: CUDA_HOME, CUDA_PATH, the loader's path, /usr/local/cuda, pip packages."""
     for folder in filter(None, (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"))):
         yield str(Path(folder) / "lib64" / "libcudart.so")
     yield ctypes.util.find_library("cudart") or "libcudart.so"

@@ -1,4 +1,4 @@
-"""The GPU, and the arithmetic that TensorRT has on it."""
+"""The GPU, and the precisions that TensorRT supports on it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
 from espnet_ros.errors import EngineError
 
 PRECISIONS = ("fp32", "fp16", "int8")
-"""What the backend offers where the GPU has it."""
+"""Precisions of the backend; the GPU may support only some of them."""
 
-# NVIDIA TensorRT support matrix (8.2 for the old ones), table "Hardware and precision": what there is besides fp32.
-# 5.3 is the Jetson Nano and TX1, 6.2 the Jetson TX2. All GPUs from 7.0 on have both.
+# Precisions besides fp32 by compute capability, from NVIDIA's TensorRT support matrix (of 8.2 for old GPUs), table
+# "Hardware and precision". 5.3 is the Jetson Nano and TX1, 6.2 the Jetson TX2. All GPUs from 7.0 on support both.
 _REDUCED: Dict[Tuple[int, int], Tuple[str, ...]] = {
     (5, 0): (),
     (5, 2): (),
@@ -28,8 +28,8 @@ class Gpu:
     """A GPU.
 
     Attributes:
-        name: as CUDA has it.
-        capability: compute capability, major and minor.
+        name: name reported by CUDA.
+        capability: compute capability, (major, minor).
     """
 
     name: str
@@ -37,7 +37,7 @@ class Gpu:
 
     @property
     def precisions(self) -> Tuple[str, ...]:
-        """What TensorRT computes in on it, by NVIDIA's table."""
+        """Precisions that TensorRT supports on it, from NVIDIA's table."""
         return ("fp32", *_REDUCED.get(self.capability, ("fp16", "int8")))
 
     def __str__(self) -> str:
@@ -45,29 +45,28 @@ class Gpu:
 
 
 def find_gpu(runtime: CudaRuntime) -> Gpu:
-    """The GPU that engines run on.
+    """Return the GPU that engines run on.
 
     Raises:
-        EngineError: there is none, or its driver does not fit.
+        EngineError: there is no GPU, or its driver does not match the CUDA runtime.
     """
     return Gpu(runtime.device_name(), runtime.compute_capability())
 
 
 def choose_precision(requested: str, gpu: Gpu) -> str:
-    """What to compute in: ``auto`` is fp16 where the GPU has it, else fp32. Known before anything is built.
+    """Return the precision to build: ``auto`` is fp16 if the GPU supports it, otherwise fp32.
 
     Raises:
-        EngineError: the backend or the GPU does not have the precision.
+        EngineError: the backend or the GPU does not support the precision.
     """
     if requested == "auto":
         return "fp16" if "fp16" in gpu.precisions else "fp32"
     if requested not in PRECISIONS:
         raise EngineError(
-            f"precision '{requested}' is not offered by backend 'tensorrt', which has {', '.join(PRECISIONS)}"
+            f"precision '{requested}' is not offered by backend 'tensorrt', which offers {', '.join(PRECISIONS)}"
         )
     if requested not in gpu.precisions:
         raise EngineError(
-            f"precision '{requested}' needs a GPU that computes in it; {gpu} does not: it has "
-            f"{', '.join(gpu.precisions)}"
+            f"precision '{requested}' needs a GPU that supports it; {gpu} supports only {', '.join(gpu.precisions)}"
         )
     return requested

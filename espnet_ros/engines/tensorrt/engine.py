@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU. Starts from its cache without importing torch."""
+"""The TensorRT backend. Starts from its cache without importing torch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from espnet_ros.engines.cache_key import engine_key
 from espnet_ros.engines.tensorrt.build_process import PLAN_FILE, BuildRequest, PrecisionRefusedError, build_in_child
 from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
 from espnet_ros.engines.tensorrt.device import Gpu, choose_precision, find_gpu
-from espnet_ros.engines.tensorrt.log import say
+from espnet_ros.engines.tensorrt.log import log
 from espnet_ros.engines.tensorrt.session import EngineSession
 from espnet_ros.errors import EngineError
 
 _BUILD_SOURCES = ("build.py", "conversion.py", "converters.py", "graph.py")
-_TO_BUILD = ("torch", "torch2trt")
+_BUILD_MODULES = ("torch", "torch2trt")
 
 
 class TensorRtEngine:
-    """The network in TensorRT, built for this GPU and this version of TensorRT.
+    """A TensorRT engine, built for this GPU and this version of TensorRT.
 
-    An engine whose labels differ too much from torch's is refused. Where the precision is ``auto``, fp32 is taken then.
+    An engine is rejected if too many of its labels differ from torch's. Precision ``auto`` then falls back to fp32.
 
     Raises:
         WeightsError: the weights do not fit the network.
-        DatasetError: the images for calibration cannot be used.
-        EngineError: there is no GPU, it lacks the precision, or the engine cannot be built or is refused.
+        DatasetError: the calibration images cannot be read.
+        EngineError: there is no GPU, it does not support the precision, or the engine cannot be built or is rejected.
     """
 
     backend = "tensorrt"
@@ -47,22 +47,22 @@ class TensorRtEngine:
         self.precision = choose_precision(spec.precision, self._gpu)
         reasons = [reason]
         try:
-            folder, verdict = self._find_or_build()
+            folder, agreement = self._find_or_build()
         except PrecisionRefusedError as error:
             if spec.precision != "auto" or self.precision == "fp32":
                 raise
-            say(logging.WARNING, f"{error}; fp32 is taken")
+            log(logging.WARNING, f"{error}; using fp32")
             reasons.append(str(error))
             self.precision = "fp32"
-            folder, verdict = self._find_or_build()
-        self.reason = "; ".join([*reasons, str(verdict)])
+            folder, agreement = self._find_or_build()
+        self.reason = "; ".join([*reasons, str(agreement)])
         self._session = self._start(folder / PLAN_FILE)
 
     def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
         """See ``Engine.infer``. The result is valid until the next call."""
         check_pixels(pixels, self.spec.input_size)
         try:
-            return self._session.label(pixels, with_confidence)
+            return self._session.run(pixels, with_confidence)
         except EngineError as error:
             raise EngineError(f"{error} (on {self.device})") from error
 
@@ -73,26 +73,26 @@ class TensorRtEngine:
     def _find_or_build(self) -> Tuple[Path, AgreementResult]:
         key = cache_key(self.spec, self.precision, self._gpu)
         folder = EngineCache(self.spec.cache).find_or_build(key, self._build, self.spec.checkpoint.name)
-        verdict = read_agreement_result(folder)
-        if verdict.refusal:
+        agreement = read_agreement_result(folder)
+        if agreement.refusal:
             raise PrecisionRefusedError(
-                f"{verdict.refusal} (remembered in {folder}; without it the engine is built again)"
+                f"{agreement.refusal} (cached in {folder}; delete it to build the engine again)"
             )
-        return folder, verdict
+        return folder, agreement
 
     def _build(self, folder: Path) -> None:
-        missing = [name for name in _TO_BUILD if importlib.util.find_spec(name) is None]
+        missing = [name for name in _BUILD_MODULES if importlib.util.find_spec(name) is None]
         if missing:
             raise EngineError(
-                f"building for TensorRT needs the Python modules {' and '.join(_TO_BUILD)}, but "
-                f"{' and '.join(missing)} is not installed; docs/tensorrt.md says where to get them"
+                f"building for TensorRT needs the Python modules {' and '.join(_BUILD_MODULES)}; not installed: "
+                f"{', '.join(missing)}; see docs/tensorrt.md"
             )
         build_in_child(BuildRequest(self.spec, self.precision, self._gpu, folder))
 
     def _start(self, plan: Path) -> EngineSession:
         session = EngineSession(plan.read_bytes(), self.spec.input_size, self.spec.log_level, self._runtime)
         try:
-            session.label(np.zeros((*self.spec.input_size, 3), np.uint8))  # the first run takes longer
+            session.run(np.zeros((*self.spec.input_size, 3), np.uint8))  # warm up: the first run takes longer
         except BaseException:
             session.close()
             raise
@@ -100,7 +100,7 @@ class TensorRtEngine:
 
 
 def cache_key(spec: EngineSpec, precision: str, gpu: Gpu) -> Dict[str, str]:
-    """All that the engine and the verdict on it depend on."""
+    """Return the cache key: everything that the engine and its comparison with torch depend on."""
     folder = Path(__file__).parent
     sources = b"".join((folder / name).read_bytes() for name in _BUILD_SOURCES)
     return {

@@ -1,4 +1,4 @@
-"""What TensorRT and its build say, on its way to the log."""
+"""Logging of TensorRT's messages and of the build's progress."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ SEVERITIES: Dict[str, Any] = {
 }
 """TensorRT's severity for each value of ``EngineSpec.log_level``."""
 
-SPEAKER = "TensorRT: "
-"""Begins what this backend logs."""
+LOG_PREFIX = "TensorRT: "
+"""Starts each log message of this backend."""
 
 _LEVELS = (logging.ERROR, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)  # by TensorRT's severity
 _LINE = re.compile(r"\[TRT\] \[([FEWIV])\] (.*)")
 
 
-def say(level: int, message: str) -> None:
-    """Log what the user has to see, with the speaker's name before it.
+def log(level: int, message: str) -> None:
+    """Log a message that the user must see.
 
-    A program that never set up logging shows nothing below WARNING. A build of minutes that says nothing is taken for a
-    crash, so there it is said as a warning.
+    A program that has not configured logging shows nothing below WARNING. There, messages are logged as warnings,
+    because a build that is silent for minutes looks like a crash.
     """
-    _logger.log(level if _logger.isEnabledFor(level) else logging.WARNING, "%s%s", SPEAKER, message)
+    _logger.log(level if _logger.isEnabledFor(level) else logging.WARNING, "%s%s", LOG_PREFIX, message)
 
 
 def parse_line(line: str) -> Optional[Tuple[int, str]]:
-    """Level and text of a line that TensorRT's own logger printed; None for any other line."""
+    """Return the level and text of a line printed by TensorRT's own logger; None for any other line."""
     match = _LINE.search(line)
     return None if match is None else (_LEVELS["FEWIV".index(match.group(1))], match.group(2).strip())
 
 
-class _Forwarder(trt.ILogger):  # type: ignore[misc]  # it has no types
-    """TensorRT's logger in this process."""
+class _ForwardingLogger(trt.ILogger):  # type: ignore[misc]  # it has no types
+    """Forwards TensorRT's messages to Python's logging."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
@@ -50,25 +50,28 @@ class _Forwarder(trt.ILogger):  # type: ignore[misc]  # it has no types
         self.last_error = ""
 
     def log(self, severity: Any, msg: str) -> None:
-        """Called by TensorRT, from whatever thread."""
+        """Handle a message; called by TensorRT from any thread."""
         if int(severity) <= int(trt.Logger.ERROR):
             self.last_error = msg
         if int(severity) <= self.severity:
-            say(_LEVELS[int(severity)], msg)
+            log(_LEVELS[int(severity)], msg)
 
     def take_error(self) -> str:
-        """What TensorRT last called an error, once."""
+        """Return TensorRT's last error and clear it."""
         error, self.last_error = self.last_error, ""
-        return error or "it gave no reason"
+        return error or "no reason given"
 
 
 @lru_cache(maxsize=1)
-def _forwarder() -> _Forwarder:
-    return _Forwarder()
+def _shared_logger() -> _ForwardingLogger:
+    return _ForwardingLogger()
 
 
-def tensorrt_logger(log_level: str) -> _Forwarder:
-    """The process's one logger for TensorRT, which keeps the first it gets; it says what ``log_level`` allows."""
-    forwarder = _forwarder()
-    forwarder.severity = int(SEVERITIES[log_level])
-    return forwarder
+def tensorrt_logger(log_level: str) -> _ForwardingLogger:
+    """Return this process's logger for TensorRT, set to ``log_level``.
+
+    There is only one, because TensorRT keeps using the first logger that it gets.
+    """
+    logger = _shared_logger()
+    logger.severity = int(SEVERITIES[log_level])
+    return logger

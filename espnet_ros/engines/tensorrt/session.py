@@ -1,4 +1,4 @@
-"""A built engine at work: its buffers on both sides, and one image through it."""
+"""Runs a built engine: its buffers on host and GPU, and inference of one image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Binding(NamedTuple):
 
 
 class _Buffer(NamedTuple):
-    """Memory of one input or output: float32 on the host, page-locked, and as much on the GPU."""
+    """Memory of one input or output: a page-locked float32 array on the host, and the same size on the GPU."""
 
     host: np.ndarray
     host_address: int
@@ -40,33 +40,33 @@ class _Buffer(NamedTuple):
 
 
 class EngineSession:
-    """Runs one engine on one stream. Needs the ``tensorrt`` module and the CUDA runtime, and no torch.
+    """Runs one engine on one CUDA stream. Needs the ``tensorrt`` module and the CUDA runtime, but not torch.
 
-    All inputs and outputs are float32, which every TensorRT has: bindings of uint8 came with 8.5 only.
+    All inputs and outputs are float32, because TensorRT supports uint8 bindings only from 8.5 on.
 
     Args:
         plan: the serialised engine.
-        size: of its images.
+        size: image size of the engine.
         log_level: see ``EngineSpec``.
-        runtime: CUDA.
+        runtime: the CUDA runtime.
 
     Raises:
-        EngineError: TensorRT cannot read the plan, its bindings are others, or memory runs out.
+        EngineError: TensorRT cannot read the plan, the bindings are not as expected, or there is not enough memory.
     """
 
     def __init__(self, plan: bytes, size: ImageSize, log_level: str, runtime: CudaRuntime) -> None:
         self._runtime = runtime
         self._log = tensorrt_logger(log_level)
-        self._held = ExitStack()
+        self._resources = ExitStack()
         try:
             self._engine = trt.Runtime(self._log).deserialize_cuda_engine(plan)
             if self._engine is None:
                 raise EngineError(f"TensorRT {trt.__version__} cannot read the engine: {self._log.take_error()}")
             self._context = self._engine.create_execution_context()
             if self._context is None:
-                raise EngineError(f"TensorRT cannot make room for the engine: {self._log.take_error()}")
+                raise EngineError(f"TensorRT cannot allocate memory for the engine: {self._log.take_error()}")
             self._stream = runtime.create_stream()
-            self._hold(runtime.destroy_stream, self._stream)
+            self._release_on_close(runtime.destroy_stream, self._stream)
             bindings = _list_bindings(self._engine)
             _check_bindings(bindings, size)
             self._buffers = {binding.name: self._make_buffer(binding) for binding in bindings}
@@ -78,18 +78,18 @@ class EngineSession:
         self._labels = np.empty(tuple(size), np.uint8)
         self._confidence = np.empty(tuple(size), np.uint8)
 
-    def label(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
-        """Label one image of the right shape; see ``Engine.infer``. The result is valid until the next call.
+    def run(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
+        """Segment one image of the engine's size; see ``Engine.infer``. The result is valid until the next call.
 
         Raises:
-            EngineError: CUDA or TensorRT failed; the message says what they said.
+            EngineError: the session is closed, or CUDA or TensorRT failed; the message contains their error.
         """
-        if self._context is None:  # its memory is gone too
+        if self._context is None:
             raise EngineError("the engine has been closed")
         np.copyto(self._buffers[PIXELS].host[0], pixels)
         self._upload(self._buffers[PIXELS])
         if not self._enqueue(self._stream):
-            raise EngineError(f"TensorRT did not run the engine: {self._log.take_error()}")
+            raise EngineError(f"TensorRT could not run the engine: {self._log.take_error()}")
         self._download(self._buffers[LABELS])
         if with_confidence:
             self._download(self._buffers[CONFIDENCE])
@@ -97,35 +97,35 @@ class EngineSession:
         np.copyto(self._labels, self._buffers[LABELS].host[0], casting="unsafe")
         if not with_confidence:
             return EngineOutput(self._labels, None)
-        certainty = self._buffers[CONFIDENCE].host[0]
-        # a probability that rounding made a little more than 1 would wrap around to 0
-        np.copyto(self._confidence, np.clip(certainty * 255.0 + 0.5, 0.0, 255.0), casting="unsafe")
+        probability = self._buffers[CONFIDENCE].host[0]
+        # without clipping, a probability slightly above 1 from rounding would wrap around to 0
+        np.copyto(self._confidence, np.clip(probability * 255.0 + 0.5, 0.0, 255.0), casting="unsafe")
         return EngineOutput(self._labels, self._confidence)
 
     def close(self) -> None:
-        """Free the engine, its stream and its memory on both sides."""
+        """Free the engine, its stream and its memory on host and GPU."""
         self._context = self._engine = None
-        self._held.close()
+        self._resources.close()
 
     def _make_buffer(self, binding: _Binding) -> _Buffer:
         count = int(np.prod(binding.shape))
         device = self._runtime.allocate(4 * count)
-        self._hold(self._runtime.free, device)
+        self._release_on_close(self._runtime.free, device)
         address = self._runtime.allocate_pinned(4 * count)
-        self._hold(self._runtime.free_pinned, address)
+        self._release_on_close(self._runtime.free_pinned, address)
         memory = (ctypes.c_float * count).from_address(address)
         return _Buffer(np.ctypeslib.as_array(memory).reshape(binding.shape), address, device)
 
-    def _hold(self, release: Callable[[int], None], handle: int) -> None:
-        """Release it on ``close``, in reverse order, whatever becomes of the others."""
+    def _release_on_close(self, release: Callable[[int], None], handle: int) -> None:
+        """Register a resource to be released by ``close``, in reverse order, even if releasing others fails."""
 
         def release_or_warn() -> None:
             try:
                 release(handle)
-            except EngineError as error:  # after a failure on the GPU, freeing its memory fails too
-                _logger.warning("while an engine was closed: %s", error)
+            except EngineError as error:  # after an error on the GPU, freeing its memory fails as well
+                _logger.warning("closing an engine: %s", error)
 
-        self._held.callback(release_or_warn)
+        self._resources.callback(release_or_warn)
 
     def _upload(self, buffer: _Buffer) -> None:
         self._runtime.copy_to_device(buffer.device_address, buffer.host_address, buffer.host.nbytes, self._stream)
@@ -135,12 +135,12 @@ class EngineSession:
 
 
 def _has_named_tensors(engine: Any) -> bool:
-    """Whether this TensorRT knows tensors by name (8.5 and later); 10 no longer knows bindings by number."""
+    """Return whether TensorRT addresses tensors by name (8.5 and later). 10 no longer has bindings by number."""
     return hasattr(engine, "num_io_tensors")
 
 
 def _list_bindings(engine: Any) -> List[_Binding]:
-    """Inputs and outputs, in the engine's order."""
+    """List the inputs and outputs in the engine's order."""
     if _has_named_tensors(engine):
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         return [
@@ -179,7 +179,7 @@ def _describe(bindings: Dict[str, _Binding]) -> str:
 
 
 def _bind(context: Any, names: List[str], addresses: Dict[str, int]) -> Callable[[int], bool]:
-    """Tell the context where its tensors are; returns what puts one run into a stream."""
+    """Set the addresses of the context's tensors; return a function that enqueues one run on a stream."""
     if hasattr(context, "set_tensor_address"):
         for name in names:
             context.set_tensor_address(name, addresses[name])

@@ -1,6 +1,8 @@
-"""Point the ROS wheels' CMake files at this machine's Python and numpy headers.
+"""Make the CMake files of the ROS wheels use this machine's Python and numpy headers.
 
-The wheels name the include folders of the machine they were built on, which exist nowhere else.
+The files contain absolute paths to include folders of the machine on which the wheels were built. Usage:
+
+    python scripts/relocate_cmake.py .venv
 """
 
 import re
@@ -15,7 +17,7 @@ BUILD_MACHINE_NUMPY = re.compile(r"/[^;\"\s]*/numpy/(?:_core|core)/include")
 
 
 def relocate(text: str) -> str:
-    """The same CMake text with this machine's include folders."""
+    """Return CMake text with the include folders replaced by this machine's."""
     text = BUILD_MACHINE_NUMPY.sub(numpy.get_include(), text)
     return BUILD_MACHINE_PYTHON.sub(sysconfig.get_paths()["include"], text)
 

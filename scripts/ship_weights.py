@@ -1,4 +1,4 @@
-"""Take the results of training runs into weights/, and bring the tables of its model card up to date.
+"""Copy the results of training runs to weights/, and update the score tables of its model card.
 
 scripts/in_env python scripts/ship_weights.py runs/alpha3 runs/alpha5 runs/alpha8
 """
@@ -15,7 +15,7 @@ FILES = {"weights.safetensors": ".safetensors", "curves.svg": ".svg"}
 
 
 def ship(run: Path) -> None:
-    """Copy what a finished run wrote; the run's name is the files' name."""
+    """Copy the weights, curves and report of a finished run. The files are named after the run."""
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     target = FOLDER / report["name"]
     for source, suffix in FILES.items():
@@ -25,7 +25,7 @@ def ship(run: Path) -> None:
 
 
 def tables() -> str:
-    """Mean IoU and IoU by class of everything that is shipped, in percent."""
+    """Return Markdown tables of the mean IoU and the IoU per class of all shipped weights, in percent."""
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
     return "\n".join(_table(reports, source) for source in reports[0]["scores"])
 
@@ -49,9 +49,9 @@ def _percent(value: Any) -> str:
 
 
 def main() -> None:
-    """Copy, then write the tables."""
+    """Copy the given runs, then update the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folder that 'espnet_ros train' wrote")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="output folder of 'espnet_ros train'")
     for run in parser.parse_args().runs:
         ship(run)
     card = FOLDER / "README.md"

@@ -1,4 +1,4 @@
-"""A flat world small enough to work out by hand: a straight road, grass beside it, and boxes that stand on it."""
+"""A flat test scene with known geometry: a straight road, grass on both sides, and boxes on the ground."""
 
 import math
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What Nav2's StaticLayer makes of a grid, by its documented arithmetic.
+"""A model of Nav2's StaticLayer, from its documented arithmetic.
 
 After nav2_costmap_2d (plugins/static_layer.cpp, src/costmap_layer.cpp, src/layered_costmap.cpp) of Humble, Jazzy and
 Lyrical: how a value is read, how it meets the master grid, and which cells are reset before it does.
@@ -37,7 +37,7 @@ def interpret(cells, settings):
 
 
 class RollingMaster:
-    """A rolling costmap with one static layer that gets our grids, and others that write into it before."""
+    """A rolling costmap with one static layer, which receives our grids, and other layers before it."""
 
     def __init__(self, settings, size, resolution):
         self.settings = settings
@@ -51,12 +51,12 @@ class RollingMaster:
         return NO_INFORMATION if self.settings.track_unknown_space else FREE
 
     def receive(self, cells, origin, resolution):
-        """A grid comes in: (rows, columns) int8, the corner's (x, y) in metres."""
+        """Receive a grid: (rows, columns) int8, and (x, y) of its corner in metres."""
         column, row = (round(side / resolution) for side in origin)
         self.grid = interpret(cells, self.settings), (column, row)
 
     def update(self, robot, other_layers=()):
-        """One cycle: roll to the robot, reset what the layers cover, then each layer writes.
+        """Run one update cycle: roll to the robot, reset the cells that layers cover, then let each layer write.
 
         other_layers: (column, row, cost) written by layers before ours, in the odometry frame.
         """
@@ -78,7 +78,7 @@ class RollingMaster:
         self.costs[is_ours] = written[is_ours]
 
     def at(self, x, y):
-        """Cost at a place in the odometry frame."""
+        """Return the cost at a point in the odometry frame."""
         return self.costs[int(y // self.resolution) - self.corner[1], int(x // self.resolution) - self.corner[0]]
 
 

@@ -19,7 +19,7 @@ def _grid(size=(4.0, 3.0), resolution=0.5, rules=RULES):
 
 
 def _evidence(ground=(), contacts=()):
-    """ground: (x, y, layer, pixels); contacts: (x, y, layer)."""
+    """ground: (x, y, layer, pixel area); contacts: (x, y, layer)."""
     ground, contacts = np.array(ground, float).reshape(-1, 4), np.array(contacts, float).reshape(-1, 3)
     layer = contacts[:, 2].astype(np.uint8)
     return GroundEvidence(

@@ -1,4 +1,4 @@
-"""Our grids, carried through the arithmetic of Nav2's static layer."""
+"""Our grids in a model of Nav2's static layer."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def _settings(distro, **changes):
 
 
 def _seen(robot=(0.0, 0.0)):
-    """A grid in which a box stands and grass grows."""
+    """A grid with a box and grass."""
     grid = RollingGrid(layers_from_table(TABLE), (20.0, 20.0), 0.1, FusionRules())
     grid.center_on(*robot)
     one = np.ones(1, np.float32)

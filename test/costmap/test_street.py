@@ -1,4 +1,4 @@
-"""True labels of the synthetic street, through projection and layers, against the true ground."""
+"""Costmaps from exact labels of the synthetic street, compared with its true ground."""
 
 import math
 from dataclasses import replace
@@ -48,7 +48,7 @@ def worlds():
 
 
 class Ground(NamedTuple):
-    """Cells of a grid, and what is true of them."""
+    """The cells of a grid, and their true content."""
 
     x: np.ndarray
     y: np.ndarray
@@ -71,7 +71,7 @@ def _ground(world, grid):
 
 
 def _visible(frame, ground, max_range):
-    """Cells whose centre the frame shows as ground, between NEAR and max_range metres from the camera."""
+    """Cells whose centre is visible ground, between NEAR and max_range metres from the camera."""
     eye = frame.odom_from_camera[:3, 3]
     offsets = np.stack([ground.x - eye[0], ground.y - eye[1], np.full_like(ground.x, -eye[2])], axis=-1).reshape(-1, 3)
     pixels = np.rint(np.nan_to_num(frame.camera.project(offsets @ frame.odom_from_camera[:3, :3]), nan=-9.0))
@@ -86,7 +86,7 @@ def _visible(frame, ground, max_range):
 
 
 class Score:
-    """Sums over frames."""
+    """Counts, summed over frames."""
 
     def __init__(self):
         self.intersection = {ROAD: 0, PAVEMENT: 0}

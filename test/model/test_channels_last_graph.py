@@ -1,4 +1,4 @@
-"""The rearranged graph computes the function of the plain one."""
+"""ChannelsLastGraph computes the same function as SegmentationGraph."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ SIZE = ImageSize(48, 64)
 
 
 def _lively(network, skip_channels, seed=0):
-    """An untrained network in which every weight matters."""
+    """An untrained network whose batch normalisations and PReLUs are not trivial."""
     torch.manual_seed(seed)
     built = build_network(network, 3, 12, skip_channels)
     with torch.no_grad():
@@ -35,7 +35,7 @@ def _lively(network, skip_channels, seed=0):
 
 @pytest.fixture
 def pixels():
-    """(1, 48, 64, 3): noise, so that a pixel in the wrong place shows, up to the border."""
+    """(1, 48, 64, 3): noise, in which any misplaced pixel shows."""
     values = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3))
     return torch.from_numpy(values.astype(np.float32))
 

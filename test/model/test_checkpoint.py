@@ -18,7 +18,7 @@ from espnet_ros.model.checkpoint import list_registry, list_weight_names, locate
 from espnet_ros.model.loading import build_network, load_network, read_state_dict
 
 PUBLISHED = [entry for entry in list_registry() if entry.url]
-FACTS = {
+METADATA = {
     "network": "espnet",
     "alpha": 3,
     "classes": "camvid",
@@ -37,11 +37,11 @@ def no_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def own_file(tmp_path):
-    """A user's own checkpoint with its facts beside it."""
+    """A user's checkpoint with a metadata file next to it."""
     torch.manual_seed(0)
     path = tmp_path / "mine.pth"
     torch.save(build_network("espnet", 3, 12, 19).state_dict(), path)
-    path.with_suffix(".yaml").write_text(yaml.safe_dump(FACTS))
+    path.with_suffix(".yaml").write_text(yaml.safe_dump(METADATA))
     return path
 
 
@@ -89,22 +89,22 @@ def test_a_published_file_is_recognised_whatever_its_name(published_weights, tmp
     assert (checkpoint.name, checkpoint.alpha, checkpoint.path) == ("espnet_alpha5_cityscapes", 5, path)
 
 
-def test_a_users_file_takes_its_facts_from_the_yaml_beside_it(own_file):
+def test_a_users_file_takes_its_metadata_from_the_yaml_next_to_it(own_file):
     checkpoint = select_checkpoint(str(own_file), "espnet", 8)
     assert (checkpoint.alpha, checkpoint.input_size, checkpoint.mean_bgr) == (3, (48, 64), (1.0, 2.0, 3.0))
     assert load_network(checkpoint).skip_channels == 19
 
 
-def test_a_safetensors_file_carries_its_facts_inside(tmp_path):
+def test_a_safetensors_file_contains_its_metadata(tmp_path):
     path = tmp_path / "mine.safetensors"
-    metadata = {key: json.dumps(value) for key, value in FACTS.items()}
+    metadata = {key: json.dumps(value) for key, value in METADATA.items()}
     save_file(build_network("espnet", 3, 12).state_dict(), path, metadata)
     checkpoint = select_checkpoint(str(path), "espnet", 8)
     assert (checkpoint.classes, checkpoint.alpha) == ("camvid", 3)
     assert load_network(checkpoint).skip_channels == 16
 
 
-def test_a_file_without_facts_says_what_to_write(own_file):
+def test_a_file_without_metadata_is_rejected_with_instructions(own_file):
     own_file.with_suffix(".yaml").unlink()
     with pytest.raises(WeightsError, match=r"without metadata; write mine\.yaml next to it, with: network, alpha"):
         select_checkpoint(str(own_file), "espnet", 8)
@@ -121,8 +121,8 @@ def test_a_file_without_facts_says_what_to_write(own_file):
         ({"divisor": 0}, "divisor must be above 0, is 0"),
     ],
 )
-def test_wrong_facts_are_refused_with_the_rule(own_file, change, reason):
-    own_file.with_suffix(".yaml").write_text(yaml.safe_dump({**FACTS, **change}))
+def test_invalid_metadata_is_rejected_with_the_rule(own_file, change, reason):
+    own_file.with_suffix(".yaml").write_text(yaml.safe_dump({**METADATA, **change}))
     with pytest.raises(WeightsError, match=reason):
         select_checkpoint(str(own_file), "espnet", 8)
 
@@ -158,7 +158,7 @@ def test_a_damaged_file_is_refused(own_file, content):
         load_network(select_checkpoint(str(own_file), "espnet", 8))
 
 
-def test_a_registry_name_is_found_by_sum_in_the_weights_folder(published_weights, no_cache, monkeypatch):
+def test_a_registry_name_is_found_by_sha256_in_the_weights_folder(published_weights, no_cache, monkeypatch):
     folder = no_cache / "deep" / "er"
     folder.mkdir(parents=True)
     shutil.copy(published_weights / "espnet" / "espnet_p_2_q_3.pth", folder / "any.pth")
@@ -195,7 +195,7 @@ def test_a_download_is_checked_and_kept(server, no_cache):
     assert download.find_by_sha256(digest) == path
 
 
-def test_a_download_with_another_sum_is_refused_and_not_kept(server, no_cache):
+def test_a_download_with_the_wrong_sha256_is_rejected_and_not_kept(server, no_cache):
     root, url = server
     (root / "net.pth").write_bytes(b"something else")
     with pytest.raises(WeightsError, match="has SHA-256 .*, must be 0000"):

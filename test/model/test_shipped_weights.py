@@ -1,4 +1,4 @@
-"""The weights that come with the package are as good as they say, on real and on synthetic streets."""
+"""The shipped weights reach the mean IoU in their metadata, on real and on synthetic streets."""
 
 import json
 
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 ALPHAS = (3, 5, 8)
 SHIPPED = [entry for entry in list_registry() if entry.family == SHIPPED_FAMILY]
 STREETS = range(900, 906)
-"""Seeds that training did not have; nor were they used to choose anything."""
+"""Seeds that were used neither for training nor for any decision."""
 
 
-def _facts(alpha):
+def _metadata(alpha):
     with safe_open(str(select_checkpoint(SHIPPED_FAMILY, "espnet", alpha).path), "pt") as stream:
         return {key: json.loads(value) for key, value in stream.metadata().items()}
 
@@ -69,17 +69,19 @@ def test_it_loads_strictly_and_its_config_is_beside_it(alpha, monkeypatch):
     entry = select_checkpoint(SHIPPED_FAMILY, "espnet", alpha)
     assert all(value.isfinite().all() for value in load_network(entry).state_dict().values())
     config = read_config(entry.path.with_suffix(".yaml"))
-    facts = _facts(alpha)
-    assert (config.name, config.alpha, config.seed) == (entry.name, alpha, facts["seed"])
+    metadata = _metadata(alpha)
+    assert (config.name, config.alpha, config.seed) == (entry.name, alpha, metadata["seed"])
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_it_labels_real_streets_as_well_as_it_says(alpha, camvid_val, engine_cache):
     source = ImageFolder(camvid_val / "images", camvid_val / "labels")
-    assert _mean_iou(alpha, source, engine_cache) == pytest.approx(_facts(alpha)["mean_iou"]["camvid_val"], abs=0.003)
+    assert _mean_iou(alpha, source, engine_cache) == pytest.approx(
+        _metadata(alpha)["mean_iou"]["camvid_val"], abs=0.003
+    )
 
 
 @pytest.mark.parametrize(("alpha", "promised"), [(3, 0.80), (5, 0.81), (8, 0.85)])
 def test_it_labels_synthetic_streets_that_it_has_not_seen_as_well_as_promised(alpha, promised, engine_cache):
-    assert _facts(alpha)["mean_iou"]["unseen_streets"] >= promised
+    assert _metadata(alpha)["mean_iou"]["unseen_streets"] >= promised
     assert _mean_iou(alpha, Streets(), engine_cache) >= promised

@@ -207,7 +207,7 @@ def _allocate_pages(size: int) -> np.ndarray:
 
 
 def current_core() -> int:
-    """Return the core that the calling thread runs on, or -1 if the system does not tell."""
+    """Return the core that the calling thread runs on, or -1 if it is unknown."""
     try:
         return int(_LIBC.sched_getcpu())
     except AttributeError:

@@ -1,4 +1,4 @@
-"""The machine code against torch: every unit, element, kind of network and size does the same."""
+"""Compares the machine code with torch, for each vector unit, element type, network variant and several sizes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def checkpoint():
 
 @pytest.fixture(scope="module")
 def images():
-    """Of a street, at SIZE."""
+    """Images of a synthetic street, at SIZE."""
     street = SyntheticStreet(3, 3, 10.0, 200.0, default_camera(SIZE))
     return [np.ascontiguousarray(frame.image) for frame in street.frames()]
 

@@ -35,7 +35,7 @@ def shipped(engine_cache):
 
 @pytest.fixture(scope="module")
 def street():
-    """(184, 240, 3) frames of a street that calibration does not have."""
+    """(184, 240, 3) frames of a street that is not in the calibration images."""
     return [cv2.resize(frame.image, (240, 184)) for frame in SyntheticStreet(3, 4, 10.0, 200.0).frames()]
 
 

@@ -1,7 +1,7 @@
-"""The border to ``tensorrt`` and ``torch2trt``: the real modules where they and a GPU are here, else stand-ins.
+"""Fixtures that provide ``tensorrt``, ``torch2trt`` and CUDA: the real ones if they and a GPU exist, else stand-ins.
 
-The stand-ins are put on the module search path, which the process that builds inherits. They go with the test that
-needs them, so that no other test finds a ``tensorrt``.
+The stand-ins are added to the module search path, which the build process inherits, and removed after each test, so
+that other tests do not find a ``tensorrt`` module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from espnet_ros.engines import EngineSpec
 
 @pytest.fixture(scope="session")
 def cuda_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like CUDA's, with the stand-in for its runtime library."""
+    """A folder laid out like CUDA's, with a stand-in for the runtime library."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler (cc or gcc) for the stand-in of the CUDA runtime")
@@ -36,7 +36,7 @@ def cuda_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def border(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Border]:
-    """What is told to it changes nothing where the real modules are."""
+    """Controls the stand-ins; its settings have no effect on the real modules."""
     if IS_REAL:
         yield Border(monkeypatch)
         return
@@ -44,10 +44,10 @@ def border(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CUDA_HOME", str(request.getfixturevalue("cuda_home")))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the networks are too small for more
     monkeypatch.syspath_prepend(str(STANDIN))
-    told = Border(monkeypatch)
-    told.gpu(XAVIER)
-    told.version("8.2.1.8")
-    yield told
+    standin = Border(monkeypatch)
+    standin.gpu(XAVIER)
+    standin.version("8.2.1.8")
+    yield standin
     forget_modules()
 
 
@@ -65,7 +65,7 @@ def street_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def spec(untrained_checkpoint: Any, street_images: Path, engine_cache: str) -> EngineSpec:
-    """ESPNet without training, for 48x64, in the cache that all tests share."""
+    """An untrained ESPNet for 48x64, in the cache shared by all tests."""
     return EngineSpec(
         checkpoint=untrained_checkpoint,
         class_table=untrained_checkpoint.load_class_table(),
@@ -79,19 +79,19 @@ def spec(untrained_checkpoint: Any, street_images: Path, engine_cache: str) -> E
 
 @pytest.fixture
 def fresh(spec: EngineSpec, tmp_path: Path) -> EngineSpec:
-    """The same with an empty cache."""
+    """The same, with an empty cache."""
     return replace(spec, cache=str(tmp_path / "engines"))
 
 
 @pytest.fixture
 def build_here(border: Border, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """Builds in this process, which has torch already; ``faults`` are told to the stand-ins first."""
+    """Builds in this process, which has torch loaded already, with ``faults`` in the stand-ins."""
 
     def build_in_process(spec: EngineSpec, *faults: str) -> Path:
-        border.faults("torch_without_cuda", *faults)  # torch shall be as it was when the test is over
+        border.faults("torch_without_cuda", *faults)  # keep the stand-in from patching torch for good
         if not IS_REAL:
             importlib.import_module("torch2trt")
-            _let_torch_take_the_cpu(monkeypatch)
+            _pretend_cpu_is_cuda(monkeypatch)
         from espnet_ros.engines.tensorrt.build import build
         from espnet_ros.engines.tensorrt.build_process import BuildRequest
         from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
@@ -103,7 +103,7 @@ def build_here(border: Border, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return build_in_process
 
 
-def _let_torch_take_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def _pretend_cpu_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

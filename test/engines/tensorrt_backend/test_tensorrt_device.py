@@ -33,9 +33,7 @@ def test_a_gpu_has_the_precisions_of_nvidias_table(capability, precisions):
 
 
 def test_int8_on_a_tx2_is_refused_by_name():
-    with pytest.raises(
-        EngineError, match="'int8' needs .* NVIDIA Tegra X2, compute capability 6.2 supports only fp32"
-    ):
+    with pytest.raises(EngineError, match="'int8' needs .* NVIDIA Tegra X2, compute capability 6.2 supports only fp32"):
         choose_precision("int8", Gpu("NVIDIA Tegra X2", (6, 2)))
 
 

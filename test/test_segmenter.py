@@ -4,6 +4,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from waiting import TIMEOUT
 
 from espnet_ros.classes import load_class_table
 from espnet_ros.engines import EngineSpec
@@ -127,7 +128,7 @@ class WaitingEngine(RecordingEngine):
 
     def infer(self, pixels, with_confidence=False):
         self.is_asked.set()
-        assert self.may_answer.wait(5)
+        assert self.may_answer.wait(TIMEOUT)
         assert not self.is_closed, "closed while it had an image under way"
         return super().infer(pixels, with_confidence)
 
@@ -181,14 +182,14 @@ def test_the_old_engine_is_freed_once_its_image_is_answered_even_if_the_next_eng
     segmenter = Segmenter(old)
     stream = threading.Thread(target=lambda: [segmenter.segment(color_image) for _ in range(2)])
     stream.start()
-    assert old.is_asked.wait(5)
+    assert old.is_asked.wait(TIMEOUT)
     assert segmenter.use(new) is old  # at once, in spite of the image under way
     janitor = threading.Thread(target=segmenter.retire, args=(old,))
     janitor.start()
     janitor.join(0.1)
     assert not old.is_closed
     old.may_answer.set()
-    assert new.is_asked.wait(5)
+    assert new.is_asked.wait(TIMEOUT)
     janitor.join(5)
     assert old.is_closed
     assert (len(old.calls), len(new.calls)) == (1, 0)

@@ -13,6 +13,7 @@ import time
 import pytest
 from fake_board.tx2 import Tx2
 from kernel_files import write_tree
+from waiting import TIMEOUT
 
 from espnet_ros import cli
 from espnet_ros.governor.cost_model import OperationCostModel
@@ -63,7 +64,7 @@ def _when_in_mode(tx2, mode, act):
     """Act in another thread as soon as the board is in a mode."""
 
     def wait():
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + TIMEOUT
         while tx2.mode() != mode and time.monotonic() < deadline:
             time.sleep(0.02)
         act()
@@ -167,7 +168,7 @@ def test_a_signal_sets_the_board_back_and_leaves_what_was_measured(tx2, out, num
     process = _start(out, "--modes", "MAXN", "MAXQ")
     _wait_for(lambda: tx2.mode() == 1)
     process.send_signal(number)
-    assert process.wait(60) == code
+    assert process.wait(TIMEOUT) == code
     assert (tx2.mode(), _sets(tx2)) == (3, [0, 1, 3])
     assert [line["mode"] for line in _lines(out)] == ["MAXN"]
 
@@ -178,7 +179,7 @@ def test_a_signal_in_the_middle_of_a_switch_waits_for_its_end(tx2, out):
     _wait_for(lambda: tx2.mode() == 0)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(TIMEOUT) == 130
     assert (tx2.mode(), _sets(tx2)) == (3, [0, 3])
 
 
@@ -199,7 +200,7 @@ def _start(out, *options):
 
 
 def _wait_for(is_so):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + TIMEOUT
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from waiting import TIMEOUT
 
 from espnet_ros.board import jetson_stats
 from espnet_ros.board.jetson import NoBoard, NvpmodelBoard, find_board, switch, switch_back
@@ -37,7 +38,7 @@ def _refused(board, mode, **options):
 
 def _set_maxn_once_maxq_is_on_its_way(tx2):
     """While a switch to MAXQ waits, the board goes from the mode before to MAXN."""
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + TIMEOUT
     while tx2.mode() != 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     tx2.steer("mode", "0")

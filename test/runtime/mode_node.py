@@ -2,7 +2,7 @@
 
 import time
 
-from waiting import wait_until
+from waiting import TIMEOUT, wait_until
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.runtime.mode_control import ModeControl
@@ -45,7 +45,7 @@ class Node:
 
     def settle(self):
         """Until the board is not being switched any more."""
-        end = time.monotonic() + 30.0
+        end = time.monotonic() + TIMEOUT
         while self.modes.is_switching or self.has_news:
             assert time.monotonic() < end
             self.update()

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from waiting import TIMEOUT
 
 from espnet_ros.config import NodeConfig
 from espnet_ros.errors import EngineError
@@ -31,7 +32,7 @@ class Workshop:
 
     def _build(self, config):
         self.begun.release()
-        assert self.may_end.acquire(timeout=5)
+        assert self.may_end.acquire(timeout=TIMEOUT)
         if self.error is not None:
             raise self.error
         self.engines.append(Engine(config.alpha))
@@ -49,7 +50,7 @@ class Workshop:
         if self.pieces == 0:
             return False
         self.begun.release()
-        assert self.may_end.acquire(timeout=5)
+        assert self.may_end.acquire(timeout=TIMEOUT)
         self.pieces -= 1
         return True
 
@@ -66,7 +67,7 @@ def test_an_engine_is_built_and_adopted(workshop):
     workshop.builder.request(NodeConfig(alpha=3))
     assert workshop.builder.requested == NodeConfig(alpha=3)
     workshop.may_end.release()
-    assert workshop.finished.acquire(timeout=5)
+    assert workshop.finished.acquire(timeout=TIMEOUT)
     result = workshop.builder.take_result()
     assert (result.request.alpha, result.engine, result.error) == (3, workshop.engines[0], None)
     assert workshop.adopted == [3]
@@ -76,11 +77,11 @@ def test_an_engine_is_built_and_adopted(workshop):
 
 def test_only_the_newest_wish_is_adopted_and_outdated_engines_are_closed(workshop):
     workshop.builder.request(NodeConfig(alpha=3))
-    assert workshop.begun.acquire(timeout=5)
+    assert workshop.begun.acquire(timeout=TIMEOUT)
     workshop.builder.request(NodeConfig(alpha=5))
     workshop.builder.request(NodeConfig(alpha=8))
     workshop.may_end.release(2)
-    assert workshop.finished.acquire(timeout=5)
+    assert workshop.finished.acquire(timeout=TIMEOUT)
     assert workshop.adopted == [8]
     assert [(engine.alpha, engine.is_closed) for engine in workshop.engines] == [(3, True), (8, False)]
     assert workshop.builder.take_result().request.alpha == 8
@@ -90,20 +91,20 @@ def test_a_failed_build_gives_its_error_and_the_next_one_works(workshop):
     workshop.error = EngineError("no such device")
     workshop.builder.request(NodeConfig(alpha=3))
     workshop.may_end.release()
-    assert workshop.finished.acquire(timeout=5)
+    assert workshop.finished.acquire(timeout=TIMEOUT)
     result = workshop.builder.take_result()
     assert (result.engine, result.error) == (None, workshop.error)
     workshop.error = None
     workshop.builder.request(NodeConfig(alpha=5))
     workshop.may_end.release()
-    assert workshop.finished.acquire(timeout=5)
+    assert workshop.finished.acquire(timeout=TIMEOUT)
     assert workshop.adopted == [5]
 
 
 def test_the_failure_of_an_outdated_build_is_nobodys_business(workshop):
     workshop.error = EngineError("no such device")
     workshop.builder.request(NodeConfig(alpha=3))
-    assert workshop.begun.acquire(timeout=5)
+    assert workshop.begun.acquire(timeout=TIMEOUT)
     workshop.builder.cancel()
     workshop.may_end.release()
     workshop.builder.join(5)
@@ -112,7 +113,7 @@ def test_the_failure_of_an_outdated_build_is_nobodys_business(workshop):
 
 def test_a_cancelled_engine_is_closed(workshop):
     workshop.builder.request(NodeConfig(alpha=3))
-    assert workshop.begun.acquire(timeout=5)
+    assert workshop.begun.acquire(timeout=TIMEOUT)
     workshop.builder.cancel()
     workshop.may_end.release()
     workshop.builder.join(5)
@@ -131,10 +132,10 @@ def test_work_that_nobody_waits_for_is_done_when_woken_piece_by_piece(workshop):
 def test_a_wish_comes_before_what_is_left_of_such_work(workshop):
     workshop.pieces = 2
     workshop.builder.wake()
-    assert workshop.begun.acquire(timeout=5)
+    assert workshop.begun.acquire(timeout=TIMEOUT)
     workshop.builder.request(NodeConfig(alpha=3))
     workshop.may_end.release(2)
-    assert workshop.finished.acquire(timeout=5)
+    assert workshop.finished.acquire(timeout=TIMEOUT)
     assert (workshop.adopted, workshop.pieces) == ([3], 1)
     workshop.may_end.release()
     workshop.builder.join(5)
@@ -150,5 +151,5 @@ def test_a_mistake_in_such_work_does_not_end_the_building(workshop, caplog):
     workshop.pieces = 0
     workshop.builder.request(NodeConfig(alpha=5))
     workshop.may_end.release()
-    assert workshop.finished.acquire(timeout=5)
+    assert workshop.finished.acquire(timeout=TIMEOUT)
     assert workshop.adopted == [5]

@@ -54,7 +54,7 @@ class Workshop:
         self.control = EngineExchange(lambda: self.at_change())
 
     def build(self, spec, excluded=()):
-        assert self.may_build.wait(20)
+        assert self.may_build.wait(TIMEOUT)
         usable = [backend for backend in BACKENDS if backend not in excluded]
         if spec.backend == "auto" and not usable:
             raise EngineError("nothing is left")

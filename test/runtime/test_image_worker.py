@@ -2,6 +2,7 @@ import threading
 import time
 
 import pytest
+from waiting import TIMEOUT
 
 from espnet_ros.errors import EngineError, ImageError
 from espnet_ros.runtime.image_worker import (
@@ -27,7 +28,7 @@ class Engine:
     def __call__(self, image):
         self.got.append(image)
         self.entered.release()
-        assert self.may_leave.acquire(timeout=5)
+        assert self.may_leave.acquire(timeout=TIMEOUT)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -69,7 +70,7 @@ def finish(worker, engine):
     """Let the image under way end."""
     before = worker.counts()
     engine.may_leave.release()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while worker.counts().under_way == before.under_way:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -77,7 +78,7 @@ def finish(worker, engine):
 
 def answer(worker, engine, image):
     worker.offer(image)
-    assert engine.entered.acquire(timeout=5)
+    assert engine.entered.acquire(timeout=TIMEOUT)
     finish(worker, engine)
 
 
@@ -87,13 +88,13 @@ def is_exact(counts):
 
 def test_the_newest_image_wins_and_the_others_count_as_dropped(worker, engine):
     worker.offer("first")
-    assert engine.entered.acquire(timeout=5)
+    assert engine.entered.acquire(timeout=TIMEOUT)
     for image in ("second", "third", "fourth"):
         worker.offer(image)
         assert is_exact(worker.counts())
     assert worker.counts().under_way == 2
     engine.may_leave.release()
-    assert engine.entered.acquire(timeout=5)
+    assert engine.entered.acquire(timeout=TIMEOUT)
     finish(worker, engine)
     counts = worker.counts()
     assert engine.got == ["first", "fourth"]
@@ -123,7 +124,7 @@ def test_errors_are_counted_by_kind_and_reported_and_the_next_image_is_answered(
 
 def test_stopping_drops_the_waiting_image_and_finishes_the_other(worker, engine):
     worker.offer("under way")
-    assert engine.entered.acquire(timeout=5)
+    assert engine.entered.acquire(timeout=TIMEOUT)
     worker.offer("waiting")
     engine.may_leave.release()
     worker.stop(5)
@@ -163,7 +164,7 @@ def test_rate_and_latency_are_those_of_the_answers(worker, engine, clock):
     engine.outcome = EngineTime(0.02, 0)
     for _ in range(5):
         worker.offer("image")
-        assert engine.entered.acquire(timeout=5)
+        assert engine.entered.acquire(timeout=TIMEOUT)
         clock.now += 0.025
         finish(worker, engine)
         clock.now += 0.075

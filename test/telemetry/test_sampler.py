@@ -7,6 +7,7 @@ import time
 
 import pytest
 from kernel_files import add_zone
+from waiting import wait_until
 
 from espnet_ros.errors import PowerError
 from espnet_ros.telemetry.rapl import RaplReader
@@ -68,11 +69,8 @@ def sample():
         sampler.close(0.1)
 
 
-def wait_for(condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not come to that"
-        time.sleep(0.002)
+def wait_for(condition):
+    wait_until(condition, "what the sampler must do")
 
 
 def test_the_first_source_that_is_there_is_taken_and_the_others_say_why_not():

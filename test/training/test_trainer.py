@@ -16,6 +16,7 @@ pytest.importorskip("torch", reason="needs PyTorch")
 import torch
 import yaml
 from reporting.svg_reader import read_groups
+from waiting import TIMEOUT
 
 from espnet_ros import cli
 from espnet_ros.classes import load_class_table
@@ -328,11 +329,11 @@ def test_a_signal_saves_the_run_and_ends_it(config_file, tmp_path, number, code)
         [*command, "--set", "stages.0.steps=100000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + TIMEOUT
         while not (out / "state.pt").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=TIMEOUT)
     finally:
         process.kill()
     assert process.returncode == code, err

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from reporting.svg_reader import read_groups, read_marks, read_texts
+from waiting import wait_until
 
 from espnet_ros.benchmark.power_board import Interruptions
 from espnet_ros.benchmark.power_charts import accuracy_energy_chart, speed_power_chart
@@ -79,12 +80,13 @@ def test_watts_of_two_sources_have_no_mean():
 
 def test_the_log_keeps_each_reading_once_and_none_from_before():
     before = _reading(time.monotonic() - 0.01, 1.0)
-    sampler = SimpleNamespace(latest=lambda: SimpleNamespace(reading=before))
+    asked = []
+    sampler = SimpleNamespace(latest=lambda: asked.append(before) or SimpleNamespace(reading=before))
     with ReadingLog(sampler, 0.01) as log:
         during = _reading(time.monotonic() + 1.0, 2.0)
-        time.sleep(0.05)
-        sampler.latest = lambda: SimpleNamespace(reading=during)
-        time.sleep(0.05)
+        wait_until(lambda: len(asked) > 2, "the log asks for readings")
+        sampler.latest = lambda: asked.append(during) or SimpleNamespace(reading=during)
+        wait_until(lambda: asked.count(during) > 2, "the log asks for newer readings")
     assert log.readings == [during]
 
 

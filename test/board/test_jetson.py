@@ -213,7 +213,7 @@ def test_a_service_that_hangs_holds_nobody_up(tx2, service):
         board.current_mode()
     with pytest.raises(PowerError, match="still has not answered an earlier call"):
         board.current_mode()
-    assert time.monotonic() - start < 10.0
+    assert time.monotonic() - start < 60.0
 
 
 def test_a_service_that_hung_is_asked_again_once_it_answers(tx2, service):

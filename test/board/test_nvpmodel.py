@@ -153,7 +153,7 @@ def test_a_program_that_hangs_is_stopped_in_time(tx2):
     start = time.monotonic()
     with pytest.raises(ProgramTimeoutError, match=r"-m 1' did not end within 0\.5 s and was stopped"):
         Nvpmodel(tx2.nvpmodel, timeout=0.5).set(MAXQ)
-    assert time.monotonic() - start < 20.0
+    assert time.monotonic() - start < 50.0  # of the 60 s that it sleeps
 
 
 def test_what_a_program_started_is_stopped_with_it(tmp_path):
@@ -163,7 +163,7 @@ def test_what_a_program_started_is_stopped_with_it(tmp_path):
     start = time.monotonic()
     with pytest.raises(ProgramTimeoutError):
         run_program([str(program)], timeout=0.5)
-    assert time.monotonic() - start < 20.0
+    assert time.monotonic() - start < 50.0  # of the 60 s that it sleeps
 
 
 def test_a_program_that_is_not_there_is_told(tmp_path):

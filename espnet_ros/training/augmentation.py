@@ -1,7 +1,7 @@
-"""Random changes of a whole batch at once, on the device that trains.
+"""Random augmentation of a whole batch at once, on the training device.
 
-Everything random is drawn from a generator that belongs to the seed and the step, so that a resumed run sees the images
-that an uninterrupted one sees. Shapes are (batch, channels, height, width); colours are BGR 0..255.
+All random numbers come from a generator that is seeded by run and step, so a resumed run sees the same images as an
+uninterrupted one. Shapes are (batch, channels, height, width); colours are BGR 0..255.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from espnet_ros.types import UNLABELLED, ImageSize
 _GREY = (0.114, 0.587, 0.299)
 """Luma of ITU-R BT.601 for blue, green, red."""
 _BLUR_RADIUS = 4
-_STEP_STRIDE = 1_000_003  # a prime, so that (seed, step) pairs of one experiment do not meet
+_STEP_STRIDE = 1_000_003  # a prime, so that (seed, step) pairs of one experiment do not collide
 
 
 class Batch(NamedTuple):
-    """What a step learns from."""
+    """Images and labels of one training step."""
 
     images: Tensor
     """(N, 3, h, w) float32 BGR 0..255."""
@@ -32,12 +32,12 @@ class Batch(NamedTuple):
 
 
 class Augmenter:
-    """Changes batches at random.
+    """Augments batches at random.
 
     Args:
-        settings: how much of what.
+        settings: kinds and strengths.
         crop: height and width of the result.
-        mean: BGR that fills what lies outside an image, and the middle of contrast.
+        mean: BGR colour that fills areas outside an image; contrast changes around it.
         seed: of the run.
     """
 
@@ -48,12 +48,12 @@ class Augmenter:
         self._seed = seed
 
     def __call__(self, images: Tensor, labels: Tensor, step: int) -> Batch:
-        """Change a batch.
+        """Augment a batch.
 
         Args:
             images: (N, H, W, 3) uint8 BGR.
             labels: (N, H, W) uint8.
-            step: of the run; chooses the changes.
+            step: of the run; seeds the random numbers.
         """
         generator = torch.Generator().manual_seed((self._seed * _STEP_STRIDE + step) % (1 << 63))
         device = images.device
@@ -71,7 +71,7 @@ class Augmenter:
         matrix, factor = draw_colours(settings, len(centred), generator)
         colours = centred + mean
         if settings.brightness or settings.contrast or settings.saturation or settings.hue or settings.gray:
-            # Brightness and contrast about the training mean, then the mixing matrix about black: all one linear map.
+            # Contrast around the training mean, brightness, then the colour matrix around black: one linear map.
             brightness, contrast = (column.to(mean.device).reshape(-1, 1, 1, 1) for column in factor)
             colours = (centred * contrast + mean) * brightness
             count, _, height, width = colours.shape
@@ -104,18 +104,18 @@ class Augmenter:
 def draw_placement(
     settings: Augmentation, count: int, size: ImageSize, crop: ImageSize, generator: torch.Generator
 ) -> Tensor:
-    """Where in each image the pixels of the result come from.
+    """Draw the random affine map of each image.
 
     Args:
         settings: scale, aspect, rotation and flip.
-        count: images.
+        count: number of images.
         size: of the images.
         crop: size of the result.
         generator: on the CPU.
 
     Returns:
-        (count, 2, 3) float32: maps (x, y, 1) in pixels from the middle of the result to pixels from the middle of the
-        image.
+        (count, 2, 3) float32: maps (x, y, 1), in pixels from the centre of the result, to pixels from the centre of
+        the image.
     """
     log_scale = _uniform((math.log(settings.scale[0]), math.log(settings.scale[1])), count, generator)
     stretch = _uniform((-settings.aspect, settings.aspect), count, generator)
@@ -126,11 +126,11 @@ def draw_placement(
     zoom_x, zoom_y = zoom * (1.0 + stretch), zoom
     cos, sin = angle.cos(), angle.sin()
     mirror = torch.where(flipped, -1.0, 1.0)
-    # How far the crop's middle may move within the zoomed image, or the zoomed image within the crop, in image pixels.
+    # Range of the crop's centre in the zoomed image, or of the zoomed image in the crop, in image pixels.
     slack_x = (size.width - crop.width / zoom_x).abs()
     slack_y = (size.height - crop.height / zoom_y).abs()
     if not (settings.aspect or settings.rotation) and settings.scale == (1.0, 1.0):
-        # By whole pixels, so that the result has the image's own: between pixels, thin things lose their edges.
+        # By whole pixels, so that nothing is interpolated: interpolation blurs the edges of thin objects.
         place[:, 0] = (place[:, 0] * slack_x).round() / slack_x.clamp_min(1.0)
         place[:, 1] = (place[:, 1] * slack_y).round() / slack_y.clamp_min(1.0)
     shift_x = (place[:, 0] - 0.5) * slack_x
@@ -141,10 +141,10 @@ def draw_placement(
 
 
 def move(centred: Tensor, labels: Tensor, placement: Tensor, crop: ImageSize) -> Tuple[Tensor, Tensor]:
-    """Sample images and labels at the same places.
+    """Sample images and labels at the same positions.
 
     Args:
-        centred: (N, 3, H, W) float32, 0 being what lies outside.
+        centred: (N, 3, H, W) float32; 0 is the value outside the image.
         labels: (N, H, W) uint8.
         placement: (N, 2, 3), see ``draw_placement``.
         crop: size of the result.
@@ -153,13 +153,13 @@ def move(centred: Tensor, labels: Tensor, placement: Tensor, crop: ImageSize) ->
         (N, 3, h, w) float32, bilinear; (N, h, w) int64, nearest, 255 outside the image.
     """
     count, _, height, width = centred.shape
-    # grid_sample and affine_grid count from -1 to 1 over an image, from edge to edge.
+    # grid_sample and affine_grid use coordinates from -1 to 1, from edge to edge of an image.
     to_pixels = placement.new_tensor([crop.width / 2, crop.height / 2, 1.0])
     from_pixels = placement.new_tensor([[2.0 / width], [2.0 / height]])
     theta = placement * to_pixels * from_pixels
     grid = functional.affine_grid(theta, [count, 3, crop.height, crop.width], align_corners=False)
     moved = functional.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    # Zeros are what grid_sample knows for "outside", so ids are moved up by one and 0 comes out as unlabelled.
+    # grid_sample pads with zeros, so ids are shifted by one and 0 means unlabelled.
     raised = (labels.unsqueeze(1) + 1.0).float()  # (N, 1, H, W)
     sampled = functional.grid_sample(raised, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     truth = sampled.squeeze(1).round().long() - 1
@@ -169,12 +169,12 @@ def move(centred: Tensor, labels: Tensor, placement: Tensor, crop: ImageSize) ->
 def draw_colours(
     settings: Augmentation, count: int, generator: torch.Generator
 ) -> Tuple[Tensor, Tuple[Tensor, Tensor]]:
-    """Mixing of the colours of each image.
+    """Draw the random colour changes of each image.
 
-    Hue turns in the chroma plane of YIQ; saturation scales that plane. Both leave grey as it is.
+    Hue rotates the chroma plane of YIQ and saturation scales it. Neither changes grey.
 
     Returns:
-        (count, 3, 3) float32 matrix on BGR; (count,) factors of brightness and of contrast.
+        (count, 3, 3) float32 matrix for BGR, and (count,) factors of brightness and contrast.
     """
     brightness = _uniform((1 - settings.brightness, 1 + settings.brightness), count, generator)
     contrast = _uniform((1 - settings.contrast, 1 + settings.contrast), count, generator)
@@ -193,7 +193,7 @@ def draw_colours(
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Blur each (3, H, W) image of a batch with its own sigma, in pixels; edges are repeated."""
+    """Blur each (3, H, W) image of a batch with its own sigma, in pixels; edge pixels are repeated."""
     count, channels, height, width = images.shape
     offsets = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, device=images.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offsets / sigmas.reshape(-1, 1)) ** 2)

@@ -1,4 +1,4 @@
-"""Where a run computes, and in which numbers."""
+"""Device and number format of a training run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Compute:
     """Device and number format of a run.
 
     Attributes:
-        device: where the network and the images are.
-        autocast: type that convolutions compute in; None: float32.
+        device: of the network and the images.
+        autocast: number format of convolutions; None for float32.
         memory_format: of the network and its input.
-        needs_scaling: gradients would vanish in ``autocast`` without a factor.
+        needs_scaling: whether the loss must be scaled, because gradients would underflow in ``autocast``.
     """
 
     device: torch.device
@@ -33,18 +33,18 @@ class Compute:
 
 
 def choose_compute(config: TrainingConfig, device: str = "auto") -> Compute:
-    """Resolve what the config leaves automatic.
+    """Resolve the automatic settings of a config.
 
     Args:
         config: of the run.
-        device: ``auto`` (a GPU where torch sees one), ``cpu`` or ``cuda``.
+        device: ``auto`` (a GPU if torch finds one), ``cpu`` or ``cuda``.
 
     Raises:
-        ParameterError: there is no such device, or it cannot compute so.
+        ParameterError: the device does not exist or does not support the precision.
     """
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
-        raise ParameterError("device must be cpu or auto here, is 'cuda': torch sees no GPU")
+        raise ParameterError("device must be cpu or auto here, is 'cuda': torch finds no GPU")
     place = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
     precision = config.precision
     if precision == "auto":
@@ -63,13 +63,13 @@ def choose_compute(config: TrainingConfig, device: str = "auto") -> Compute:
 def _has_bf16(place: torch.device) -> bool:
     if place.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    # Older torch does not say, and a CPU that emulates bf16 is slower with it.
+    # Older torch versions cannot tell, and emulated bf16 is slower than fp32.
     features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, feature, lambda: False)()) for feature in features)
 
 
 class _Float32Conv2d(nn.Conv2d):
-    """Convolution that computes in float32 under autocast."""
+    """A convolution that computes in float32 even under autocast."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -80,11 +80,11 @@ _SAFE_BF16_CHANNELS = 16
 
 
 def guard_convolutions(network: nn.Module, compute: Compute) -> None:
-    """Keep bf16 away from the convolutions that a CPU differentiates wrongly in it.
+    """Compute convolutions in float32 whose bf16 gradients are wrong on a CPU.
 
-    torch 2.13 (oneDNN 3.12) gives NaN, wrong numbers or a segmentation fault for the weight gradient of dilated
-    channels_last bf16 convolutions with 25 channels; with 12 it is right. In ESPNet these are the dilated ones of the
-    third level.
+    torch 2.13 (oneDNN 3.12) returns NaN or wrong numbers, or crashes, in the weight gradient of dilated channels_last
+    bf16 convolutions with 25 channels; with 12 channels it is correct. In ESPNet, these are the dilated convolutions of
+    the third level.
     """
     if compute.device.type != "cpu" or compute.autocast is not torch.bfloat16:
         return
@@ -96,7 +96,7 @@ def guard_convolutions(network: nn.Module, compute: Compute) -> None:
 
 
 def prepare(config: TrainingConfig, compute: Compute) -> None:
-    """Set what torch has for the whole process: threads, and repeatable algorithms on a GPU."""
+    """Apply settings that torch keeps per process: threads, and deterministic algorithms on a GPU."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if compute.device.type == "cuda":
@@ -105,5 +105,5 @@ def prepare(config: TrainingConfig, compute: Compute) -> None:
         torch.backends.cudnn.benchmark = not config.deterministic
         torch.backends.cudnn.deterministic = config.deterministic
         torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
-        # A guard for debugging that costs time.
+        # a debugging aid that costs time
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Reads the config file of a training run strictly: an unknown key is an error, and so is a wrong type."""
+"""Read training configs strictly: unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
-    """Read a config file; its relative paths become absolute.
+    """Read a config file. Relative paths become absolute.
 
     Args:
         path: YAML file.
-        changes: ``key=value`` texts that replace what the file says, with dots into sections and lists
-            (``stages.0.epochs=5``); values are YAML.
+        changes: ``key=value`` texts that override the file, with dots into sections and lists (``stages.0.epochs=5``);
+            values are YAML.
 
     Raises:
         ParameterError: it cannot be read or a key breaks its rule; the message names the key, the rule and the value.
@@ -44,11 +44,11 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
 
 
 def parse_config(document: Any, folder: Path) -> TrainingConfig:
-    """A config from a parsed YAML document.
+    """Return the config of a parsed YAML document.
 
     Args:
-        document: mapping of the keys of ``TrainingConfig``.
-        folder: what relative paths start from.
+        document: mapping with the keys of ``TrainingConfig``.
+        folder: base of relative paths.
 
     Raises:
         ParameterError: see ``read_config``.
@@ -67,7 +67,7 @@ def parse_config(document: Any, folder: Path) -> TrainingConfig:
 
 
 def as_document(config: Any) -> Any:
-    """What YAML or JSON can say of a config: mappings, lists and plain values."""
+    """Return a config as mappings, lists and plain values, for YAML or JSON."""
     if dataclasses.is_dataclass(config):
         return {entry.name: as_document(getattr(config, entry.name)) for entry in dataclasses.fields(config)}
     return [as_document(value) for value in config] if isinstance(config, tuple) else config
@@ -88,7 +88,7 @@ def _apply(document: Any, change: str) -> None:
         else:
             place[keys[-1]] = value
     except (ValueError, KeyError, IndexError, AttributeError, TypeError, yaml.YAMLError) as error:
-        raise ParameterError(f"change '{change}': must be key=value with a key of the config file") from error
+        raise ParameterError(f"change '{change}': must be key=value with an existing key of the config file") from error
 
 
 def _section(kind: Type[_Section], document: Any, where: str) -> _Section:
@@ -136,7 +136,7 @@ def _scalar(kind: Any, value: Any, key: str, rule: Rule) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        hint = "; YAML takes 1e-3 for a text, write 1.0e-3" if kind is float and isinstance(value, str) else ""
+        hint = "; YAML reads 1e-3 as text; write 1.0e-3" if kind is float and isinstance(value, str) else ""
         raise ParameterError(f"{key} must be of type {kind.__name__}, is {value!r}{hint}")
     if rule.choices and value not in rule.choices:
         raise ParameterError(f"{key} must be one of {', '.join(map(str, rule.choices))}, is {value!r}")
@@ -153,7 +153,7 @@ def _scalar(kind: Any, value: Any, key: str, rule: Rule) -> Any:
 
 
 def _check_together(config: TrainingConfig) -> None:
-    """Rules between keys."""
+    """Check rules that involve several keys."""
     if not _NAME.fullmatch(config.name):
         raise ParameterError(f"name must be letters, digits, '_', '-' and '.', is {config.name!r}")
     for key, entries in (("sources.train", config.sources.train), ("stages", config.stages)):
@@ -172,7 +172,7 @@ def _check_together(config: TrainingConfig) -> None:
                 f"stages.{index} must have either epochs or steps above 0, has {stage.epochs} and {stage.steps}"
             )
         if stage.network == "espnet_c" and index > 0:
-            raise ParameterError(f"stages.{index}.network must be espnet: espnet_c is the first stage or the only one")
+            raise ParameterError(f"stages.{index}.network must be espnet: espnet_c can only be the first stage")
     _check_ranges(config.augmentation, "augmentation")
     for index, source in enumerate(config.sources.train):
         if source.augmentation is not None:
@@ -180,7 +180,7 @@ def _check_together(config: TrainingConfig) -> None:
     for index, source in enumerate(config.sources.validation):
         if source.augmentation is not None:
             raise ParameterError(
-                f"sources.validation.{index} must have no augmentation: what is measured stays as it is"
+                f"sources.validation.{index} must have no augmentation: validation images are not changed"
             )
 
 
@@ -201,5 +201,5 @@ def _absolute(text: str, folder: Path, key: str) -> str:
         return ""
     filled = os.path.expandvars(text)
     if "$" in filled:
-        raise ParameterError(f"{key} '{text}': the environment variable in it must be set, is not")
+        raise ParameterError(f"{key} '{text}': its environment variable must be set, is not")
     return str((folder / Path(filled).expanduser()).resolve())

@@ -1,4 +1,4 @@
-"""Files of a run. Each is written whole or not at all, so that an interruption leaves the one before."""
+"""Files of a training run, written atomically: an interruption leaves the previous version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNREADABLE = (
     ValueError,
     EOFError,
     pickle.UnpicklingError,
-    # torch's reader of data-only pickles lets these through for garbage
+    # torch's weights-only reader raises these for invalid files
     LookupError,
     TypeError,
     AttributeError,
@@ -34,7 +34,7 @@ _UNREADABLE = (
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file by new content, which is on the disk before the name points to it.
+    """Replace a file atomically: the new content is on disk before it gets the name.
 
     Raises:
         DatasetError: it cannot be written.
@@ -57,7 +57,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def save_snapshot(path: Path, state: Mapping[str, Any]) -> None:
-    """Write what a run needs to go on: tensors and plain values.
+    """Write the state that a run resumes from: tensors and plain values.
 
     Raises:
         DatasetError: it cannot be written.
@@ -68,10 +68,10 @@ def save_snapshot(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_snapshot(path: Path) -> Dict[str, Any]:
-    """Read a snapshot, on the CPU. No code in the file is run.
+    """Read a snapshot onto the CPU. Code in the file is never executed.
 
     Raises:
-        WeightsError: it is none.
+        WeightsError: the file is not a valid snapshot.
     """
     try:
         state = torch.load(str(path), map_location="cpu", weights_only=True)
@@ -79,25 +79,25 @@ def load_snapshot(path: Path) -> Dict[str, Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"snapshot {path}: cannot be read: {reason}") from error
     if not isinstance(state, dict):
-        raise WeightsError(f"snapshot {path}: must hold a run's state, holds {type(state).__name__}")
+        raise WeightsError(f"snapshot {path}: must hold the state of a run, holds {type(state).__name__}")
     return state
 
 
-def save_weights(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write weights that ``model.checkpoint`` reads, with their facts inside, each as JSON text.
+def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write weights for ``model.checkpoint``, with metadata in the file, each value as JSON text.
 
     Raises:
         DatasetError: it cannot be written.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    metadata = {key: json.dumps(value) for key, value in facts.items()}
-    write_atomically(path, _with_ordered_header(save(tensors, metadata)))
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    write_atomically(path, _with_sorted_metadata(save(tensors, texts)))
 
 
-def _with_ordered_header(content: bytes) -> bytes:
-    """The same safetensors file with sorted facts: the library's order changes from call to call, and with it the sum.
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """Sort the metadata of a safetensors file. The library's order varies between calls, and the file's hash with it.
 
-    The format is 8 bytes of length, that much JSON padded with spaces to 8 bytes, and the tensors' data.
+    The format: 8 bytes of length, that many bytes of JSON padded with spaces to a multiple of 8, and the tensors.
     """
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])

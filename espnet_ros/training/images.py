@@ -1,4 +1,4 @@
-"""Labelled images in memory: read, checked and resized before training starts."""
+"""Labelled images in memory, read, checked and resized before training starts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class LabelledImages:
     """Images of one size with their labels.
 
     Attributes:
-        name: for reports.
+        name: in reports.
         images: (N, H, W, 3) uint8 BGR.
         labels: (N, H, W) uint8 class ids, 255 unlabelled.
-        share: of each batch, relative to other sources; 0: by number of images.
+        share: of each batch, relative to other sources; 0 uses the number of images.
     """
 
     name: str
@@ -44,17 +44,17 @@ class LabelledImages:
         return len(self.images)
 
     def to(self, device: torch.device) -> LabelledImages:
-        """The same on a device."""
+        """Return a copy on a device."""
         return LabelledImages(self.name, self.images.to(device), self.labels.to(device), self.share)
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a run learns from, and what it measures on.
+    """Training and validation images of a run.
 
     Attributes:
-        train: one entry a source.
-        validation: the first chooses the best weights; held-out training images come last.
+        train: one entry per source.
+        validation: the first one selects the best weights; held-out training images come last.
     """
 
     train: Tuple[LabelledImages, ...]
@@ -76,10 +76,10 @@ def load_images(sources: Sources, table: ClassTable, size: ImageSize, show_progr
         if is_held.any():
             held_out.append(_pick(loaded, is_held))
         if is_held.all():
-            raise DatasetError(f"images of {loaded.name}: hold_out {list(sources.hold_out)} leaves none to learn from")
+            raise DatasetError(f"images of {loaded.name}: hold_out {list(sources.hold_out)} leaves no training image")
         train.append(_pick(loaded, ~is_held))
     if sources.hold_out and not held_out:
-        raise DatasetError(f"hold_out {list(sources.hold_out)}: no training image has a name that starts so")
+        raise DatasetError(f"hold_out {list(sources.hold_out)}: must be the prefix of a training image, matches none")
     for source in sources.validation:
         seen[source] = _load(source, sources, table, size, show_progress)[0]
     validation = list(seen.values())
@@ -104,7 +104,7 @@ def _load(
         name = source.name or Path(source.folder).name
         images, labels, names = _read_folder(Path(source.folder), table, size, name, show_progress)
     if not (labels < len(table)).any():
-        raise DatasetError(f"labels of {name}: must have at least one pixel with a class, have none")
+        raise DatasetError(f"labels of {name}: must have at least one labelled pixel, have none")
     return LabelledImages(name, torch.from_numpy(images), torch.from_numpy(labels), source.share), names
 
 
@@ -157,5 +157,5 @@ def _require_different_names(validation: Sequence[LabelledImages]) -> None:
     first: Optional[str] = None
     for name in sorted(part.name for part in validation):
         if name == first:
-            raise DatasetError(f"validation sources must have different names, but two are called '{name}'")
+            raise DatasetError(f"validation sources must have different names, but two are named '{name}'")
         first = name

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: the step that runs is finished and saved first."""
+"""Handle Ctrl-C and SIGTERM during training: finish and save the current step first."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any, Dict, Optional, Type
 
 
 class Interruption:
-    """Notes SIGINT and SIGTERM instead of acting on them, inside ``with``.
+    """Defers SIGINT and SIGTERM inside a ``with`` block.
 
-    A second signal acts at once, as it would have without this. Outside the main thread nothing is noted, as
-    Python lets only that one handle signals.
+    A second signal takes effect immediately. Outside the main thread signals are not deferred, because Python handles
+    signals only there.
     """
 
     def __init__(self) -> None:
         self._previous: Dict[int, Any] = {}
-        self._noted: Optional[int] = None
+        self._deferred: Optional[int] = None
 
     @property
-    def is_asked_for(self) -> bool:
-        """Whether a signal came."""
-        return self._noted is not None
+    def is_requested(self) -> bool:
+        """Whether a signal has arrived."""
+        return self._deferred is not None
 
     def act(self) -> None:
-        """Do now what the noted signal would have done when it came, which for SIGINT is KeyboardInterrupt."""
+        """Let the deferred signal take effect; SIGINT raises KeyboardInterrupt."""
         self._restore()
-        if self._noted is not None:
-            signal.raise_signal(self._noted)
+        if self._deferred is not None:
+            signal.raise_signal(self._deferred)
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+                self._previous[number] = signal.signal(number, self._defer)
         return self
 
     def __exit__(
@@ -41,8 +41,8 @@ class Interruption:
     ) -> None:
         self._restore()
 
-    def _note(self, number: int, _frame: Any) -> None:
-        self._noted = number
+    def _defer(self, number: int, _frame: Any) -> None:
+        self._deferred = number
         self._restore()
 
     def _restore(self) -> None:

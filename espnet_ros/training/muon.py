@@ -1,7 +1,7 @@
 """The Muon optimizer for convolutions.
 
-torch.optim.Muon takes matrices one by one. An ESPNet has a hundred small ones, in a dozen shapes; together they take a
-fifth of the time.
+torch.optim.Muon updates matrices one by one. An ESPNet has a hundred small ones in a dozen shapes; batched by shape,
+they take a fifth of the time.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 _MOMENTUM = 0.95
 _ITERATIONS = 5
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration: Jordan chose them to raise small singular values fast; all end between 0.7 and 1.2."""
+"""Of the quintic iteration. Jordan chose them to raise small singular values fast; all end up between 0.7 and 1.2."""
 _ADAM_LENGTH = 0.2
-"""Root mean square of a usual AdamW step, in learning rates (Liu et al., "Muon is scalable for LLM training", 2025)."""
+"""RMS of a typical AdamW update, in learning rates (Liu et al., "Muon is scalable for LLM training", 2025)."""
 
 
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al., 2024) for convolutions, AdamW for vectors.
 
-    A convolution's weight is a matrix of one row an output channel. Its momentum is replaced by about the nearest
-    orthogonal matrix, so that every direction is learnt at the same speed, and not only the few that gradients
-    favour. The step is as long as AdamW's usual one, which lets both share one learning rate.
+    A convolution's weight is treated as a matrix with one row per output channel. Its momentum is replaced by
+    approximately the nearest orthogonal matrix, so that all directions are learnt at the same speed, not only the few
+    that dominate the gradients. Updates have the length of typical AdamW updates, so both share one learning rate.
 
     Args:
-        convolutions: parameters of two dimensions or more.
-        vectors: the others; they do not decay.
+        convolutions: parameters with two or more dimensions.
+        vectors: the other parameters, without weight decay.
         learning_rate: of both.
-        weight_decay: of the convolutions, times the learning rate a step.
+        weight_decay: of the convolutions; multiplied by the learning rate in each step.
     """
 
     def __init__(
@@ -49,35 +49,35 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Optional[Callable[[], float]] = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient; a closure is not evaluated."""
+        """Update every parameter that has a gradient. A closure is not evaluated."""
         convolutions, vectors = self.param_groups
         by_shape: Dict[Tuple[int, ...], List[nn.Parameter]] = {}
         for weight in convolutions["params"]:
             if weight.grad is not None:
                 by_shape.setdefault((len(weight), weight[0].numel()), []).append(weight)
         for weights in by_shape.values():
-            self._move(weights, convolutions["lr"], convolutions["weight_decay"])
+            self._update(weights, convolutions["lr"], convolutions["weight_decay"])
         self._adamw.param_groups[0]["lr"] = vectors["lr"]
         self._adamw.step()
 
     def state_dict(self) -> Dict[str, Any]:
-        """What ``load_state_dict`` goes on from."""
+        """Return the state for ``load_state_dict``."""
         return {"convolutions": super().state_dict(), "vectors": self._adamw.state_dict()}
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         super().load_state_dict(state_dict["convolutions"])
         self._adamw.load_state_dict(state_dict["vectors"])
 
-    def _move(self, weights: Sequence[nn.Parameter], rate: float, decay: float) -> None:
-        """One step of weights that are matrices of the same shape."""
-        ahead = torch.stack([self._look_ahead(weight) for weight in weights])  # (n, rows, columns)
+    def _update(self, weights: Sequence[nn.Parameter], rate: float, decay: float) -> None:
+        """Update weights that are matrices of one shape."""
+        ahead = torch.stack([self._nesterov_momentum(weight) for weight in weights])  # (n, rows, columns)
         length = rate * _ADAM_LENGTH * max(ahead.shape[1:]) ** 0.5
         for weight, direction in zip(weights, orthogonalise(ahead)):
             weight.mul_(1.0 - rate * decay).add_(direction.reshape(weight.shape), alpha=-length)
 
-    def _look_ahead(self, weight: nn.Parameter) -> Tensor:
-        """(rows, columns) Nesterov momentum, the gradient taken in."""
+    def _nesterov_momentum(self, weight: nn.Parameter) -> Tensor:
+        """Add the gradient to the momentum; return the Nesterov momentum as (rows, columns)."""
         gradient = weight.grad
         assert gradient is not None
         state = self.state[weight]
@@ -88,7 +88,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """(n, rows, columns) to about the nearest orthogonal ones: the same singular vectors, values of about 1."""
+    """Return (n, rows, columns) matrices with the same singular vectors and singular values of about 1."""
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if is_tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)

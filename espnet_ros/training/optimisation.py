@@ -34,8 +34,8 @@ def build_optimizer(network: nn.Module, stage: Stage) -> torch.optim.Optimizer:
 def learning_rate(stage: Stage, step: int, total_steps: int) -> float:
     """Return the learning rate of a step: a linear warm-up, then the schedule's decay to 0.
 
-    A closed form, because torch's schedulers multiply from step to step, so rounding errors pile up and change the
-    weights of a run, and because a function of the step alone has no state that a snapshot would have to keep.
+    Ours instead of torch's schedulers: those multiply from step to step, so their rounding errors add up and would
+    change the weights of a run, and they have a state that snapshots would have to keep.
 
     Args:
         stage: warm-up, schedule and highest learning rate.

@@ -1,4 +1,4 @@
-"""Which images each step learns from, known for the whole run beforehand, so that a resumed run goes on with it."""
+"""The order of training images, drawn for the whole run in advance, so that a resumed run continues with it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from espnet_ros.training.statistics import source_weights
 
 
 def steps_per_epoch(train: Sequence[LabelledImages], batch_size: int) -> int:
-    """Steps in which each image of the first source comes once, and the others by their shares."""
+    """Return the steps per epoch: one pass over the first source, with the others by their shares."""
     return max(1, math.ceil(len(train[0]) / float(source_weights(train)[0]) / batch_size))
 
 
 def draw_order(sizes: Sequence[int], weights: Sequence[float], draws: int, seed: int) -> np.ndarray:
-    """Images of a run in order, over all sources joined end to end.
+    """Draw the image order of a run.
 
-    Each source goes through all its images in random order before one comes again.
+    Each source shows all its images in random order before it repeats one.
 
     Args:
-        sizes: images of each source.
+        sizes: number of images of each source.
         weights: probability of each source.
-        draws: how many images.
-        seed: of the order.
+        draws: length of the order.
+        seed: of the random numbers.
 
     Returns:
-        (draws,) int64 index of an image.
+        (draws,) int64 image indices, over all sources concatenated.
     """
     generator = np.random.default_rng([seed, 0])
     source_of = generator.choice(len(sizes), draws, p=np.asarray(weights, np.float64))

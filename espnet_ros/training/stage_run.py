@@ -1,4 +1,4 @@
-"""One stage of a run: its network, optimizer and average, moved on step by step."""
+"""One stage of a run: network, optimizer and averaged weights, advanced step by step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from espnet_ros.training.validation import Normalisation
 
 
 class StepOutcome(NamedTuple):
-    """What a step did."""
+    """Result of a training step."""
 
     step: int
     learning_rate: float
@@ -30,14 +30,14 @@ class StepOutcome(NamedTuple):
 
 
 class ScoredNetwork(nn.Module):
-    """A network that also gives the encoder's scores, which ESPNet's own forward keeps to itself."""
+    """A network that also returns the encoder's scores, which ESPNet's own ``forward`` does not."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tuple[Tensor, Tensor]:
-        """Logits, and the encoder's scores at an eighth of the size; the same where there is no decoder."""
+        """Return the logits and the encoder's scores at 1/8 resolution; without a decoder they are the same."""
         if isinstance(self.network, ESPNet):
             encoded = self.network.encoder.features(image)
             return self.network.classifier(self.network.decode(encoded)), encoded.scores
@@ -46,19 +46,19 @@ class ScoredNetwork(nn.Module):
 
 
 class StageRun:
-    """State of a stage that moves.
+    """State of a stage in progress.
 
     Args:
         config: of the run.
         stage: of the config.
-        network: what is trained; moved to the device.
+        network: to train; moved to the device.
         sources: training images.
-        order: index of the image, over all sources joined, of every draw of the stage.
+        order: image indices of the whole stage, over all sources concatenated.
         total_steps: length of the stage.
-        augmenters: change the images, one for each source.
+        augmenters: one per source.
         normalisation: on the device.
         loss: on the device.
-        compute: where and how.
+        compute: device and number format.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class StageRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether the last step was made."""
+        """Whether all steps are done."""
         return self.step >= self.total_steps
 
     @property
@@ -106,17 +106,18 @@ class StageRun:
         return state
 
     def advance(self) -> StepOutcome:
-        """Make one step.
+        """Run one training step.
 
         Raises:
-            TrainingError: the loss or a gradient is not finite, and the config does not skip that, or no longer.
+            TrainingError: the loss or a gradient is not finite, and the config does not skip such steps, or too many
+                were skipped in a row.
         """
         rate = learning_rate(self._stage, self.step, self.total_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         before = [buffer.clone() for buffer in self._buffers] if self._config.nonfinite == "skip" else []
         loss, norm = self._differentiate()
-        # With fp16 the scaler itself leaves out steps whose scaled gradients overflow.
+        # With fp16, the scaler itself skips steps whose scaled gradients overflow.
         is_finite = math.isfinite(loss) and (math.isfinite(norm) or self._compute.needs_scaling)
         if is_finite:
             self._skipped = 0
@@ -131,7 +132,7 @@ class StageRun:
         return outcome
 
     def state(self) -> Dict[str, Any]:
-        """What ``load`` goes on from."""
+        """Return the state for ``load``."""
         return {
             "step": self.step,
             "skipped": self._skipped,
@@ -142,7 +143,7 @@ class StageRun:
         }
 
     def load(self, state: Dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.step, self._skipped = state["step"], state["skipped"]
         self.network.load_state_dict(state["network"])
         self._average.module.load_state_dict(state["average"])
@@ -150,7 +151,7 @@ class StageRun:
         self._scaler.load_state_dict(state["scaler"])
 
     def batch(self, step: int) -> Batch:
-        """What a step learns from."""
+        """Return the augmented images and labels of a step."""
         first = step * self._stage.batch_size
         chosen = self._order[first : first + self._stage.batch_size]
         source_of = self._source_of[chosen]
@@ -161,7 +162,7 @@ class StageRun:
         return Batch(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
     def _differentiate(self) -> Tuple[float, float]:
-        """Loss and length of the gradient of the next step, the gradient being in the parameters."""
+        """Compute the gradients of the next step; return the loss and the gradient norm."""
         with torch.no_grad():
             batch = self.batch(self.step)
             inputs = self._normalise(batch.images).contiguous(memory_format=self._compute.memory_format)
@@ -175,19 +176,19 @@ class StageRun:
         self._scaler.unscale_(self._optimizer)
         limit = self._config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
-        values = torch.stack([loss.detach(), norm]).tolist()  # one wait for the device
+        values = torch.stack([loss.detach(), norm]).tolist()  # one synchronisation with the device
         return values[0], values[1]
 
     def _skip(self, loss: float, norm: float, buffers_before: Sequence[Tensor]) -> None:
         broken = f"loss {loss} and gradient norm {norm}"
         if self._config.nonfinite == "stop":
-            raise TrainingError(f"step {self.step}: loss and gradients must be finite, are {broken}")
+            raise TrainingError(f"step {self.step}: loss and gradients must be finite, got {broken}")
         self._skipped += 1
         if self._skipped >= self._config.max_skipped:
             raise TrainingError(
-                f"step {self.step}: loss and gradients must be finite, are {broken}, for {self._skipped} steps in a row"
+                f"step {self.step}: loss and gradients must be finite, got {broken}, for {self._skipped} steps in a row"
             )
-        # Batch normalisation has already averaged what broke the step.
+        # Batch normalisation has already averaged the non-finite values.
         for buffer, value in zip(self._buffers, buffers_before):
             buffer.copy_(value)
         self._scaler.update()

@@ -1,4 +1,4 @@
-"""What a stage's network starts from: chance, other weights, or the stage before."""
+"""Initial weights of a stage: random, from other weights, or from the previous stage."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ def start_network(
     """Build the network of a stage.
 
     Args:
-        config: of the run; its seed and stage number choose the random start.
+        config: of the run; its seed and the stage index seed the random weights.
         index: of the stage.
-        num_classes: outputs.
-        state_before: what the stage before trained, or None.
+        num_classes: number of outputs.
+        state_before: weights of the previous stage, or None.
 
     Raises:
-        WeightsError: ``init`` cannot be read or shares nothing with the network.
+        WeightsError: ``init`` cannot be read or has no tensor in common with the network.
     """
     stage: Stage = config.stages[index]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + index)
         network = build_network(stage.network, config.alpha, num_classes, config.skip_channels)
     if state_before is not None:
-        _take(network, _renamed(state_before, network))
+        _copy_shared(network, _renamed(state_before, network))
     elif config.init and index == 0:
         found = read_state_dict(Path(config.init))
-        if not _take(network, _renamed(found, network)):
+        if not _copy_shared(network, _renamed(found, network)):
             raise WeightsError(
-                f"init {config.init}: must share a tensor's name and shape with {stage.network} of alpha "
+                f"init {config.init}: must share the name and shape of a tensor with {stage.network} of alpha "
                 f"{config.alpha}, shares none"
             )
-        pass_through_new_blocks(network, found)
+        initialise_new_blocks_as_identities(network, found)
     return network
 
 
 @torch.no_grad()
-def pass_through_new_blocks(network: Network, found: Mapping[str, Tensor]) -> None:
-    """Let the third level's blocks that ``found`` has not got hand on what they get, up to how it is spread in a batch.
+def initialise_new_blocks_as_identities(network: Network, found: Mapping[str, Tensor]) -> None:
+    """Initialise third-level blocks that are missing from ``found`` as identities, up to the batch's distribution.
 
-    A network of larger alpha then starts about as good as the smaller one that it takes its weights from (the idea of
-    Chen et al., "Net2Net", ICLR 2016). A block adds its pyramid, zero here, to its input and normalises the sum; what
-    undoes the normalisation is the mean and deviation of the block before, and a PReLU of slope 1 changes nothing.
+    A network with a larger alpha then starts about as accurate as the smaller one that its weights come from (the idea
+    of Chen et al., "Net2Net", ICLR 2016). A block adds its pyramid, which is zero here, to its input and normalises the
+    sum. The mean and standard deviation of the previous block's output undo the normalisation, and a PReLU with slope 1
+    is the identity.
     """
     blocks = (network.encoder if isinstance(network, ESPNet) else network).level3
     known = sum(1 for index in range(len(blocks)) if any(f"level3.{index}.bn.bn.weight" in name for name in found))
@@ -61,7 +62,7 @@ def pass_through_new_blocks(network: Network, found: Mapping[str, Tensor]) -> No
         return
     last = blocks[known - 1]
     assert isinstance(last, EspBlock)
-    mean, deviation = _spread_after(last)
+    mean, deviation = _output_distribution(last)
     for block in blocks[known:]:
         assert isinstance(block, EspBlock)
         for branch in (block.d1, block.d2, block.d4, block.d8, block.d16):
@@ -74,16 +75,18 @@ def pass_through_new_blocks(network: Network, found: Mapping[str, Tensor]) -> No
         activation.weight.fill_(1.0)
 
 
-def _spread_after(block: EspBlock) -> Tuple[Tensor, Tensor]:
-    """(C,) mean and deviation of a block's output, its normalised values taken as Gaussian."""
+def _output_distribution(block: EspBlock) -> Tuple[Tensor, Tensor]:
+    """Return the (C,) mean and standard deviation of a block's output, assuming Gaussian normalised values."""
     count = 4096
-    values = torch.special.ndtri((torch.arange(count) + 0.5) / count).unsqueeze(1)  # as dense as they are likely
+    values = torch.special.ndtri((torch.arange(count) + 0.5) / count).unsqueeze(
+        1
+    )  # quantiles of the standard normal distribution
     output = block.bn.act(values * block.bn.bn.weight + block.bn.bn.bias)  # (count, C)
     return output.mean(0), output.std(0).clamp_min(0.1)
 
 
-def _take(network: Network, found: Mapping[str, Tensor]) -> int:
-    """Fill what has the same name and shape; says how many."""
+def _copy_shared(network: Network, found: Mapping[str, Tensor]) -> int:
+    """Copy tensors of the same name and shape; return how many."""
     state = network.state_dict()
     shared = {name: value for name, value in found.items() if name in state and state[name].shape == value.shape}
     network.load_state_dict(shared, strict=False)
@@ -91,7 +94,7 @@ def _take(network: Network, found: Mapping[str, Tensor]) -> int:
 
 
 def _renamed(found: Mapping[str, Tensor], network: Network) -> Dict[str, Tensor]:
-    """Names as the network has them, where one of the two is the encoder alone."""
+    """Rename tensors to the network's names if one of the two is the encoder alone."""
     has_decoder = any(name.startswith(_ENCODER) for name in network.state_dict())
     found_decoder = any(name.startswith(_ENCODER) for name in found)
     if has_decoder and not found_decoder:

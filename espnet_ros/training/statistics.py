@@ -1,4 +1,4 @@
-"""What the training images are like: normalisation, and how often each class occurs."""
+"""Statistics of the training images: normalisation, and class frequencies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DIGITS = 4
 
 
 def source_weights(train: Sequence[LabelledImages]) -> Tensor:
-    """(S,) float64 probability that a training image comes from each source."""
+    """Return the (S,) float64 probability of each source in training."""
     shares = [source.share or float(len(source)) for source in train]
     weights = torch.tensor(shares, dtype=torch.float64)
     return weights / weights.sum()
 
 
 def normalisation(train: Sequence[LabelledImages]) -> Tuple[Channels, Channels]:
-    """Mean and standard deviation of the pixel values 0..255 that training draws, blue first, to four digits."""
+    """Return mean and standard deviation of the training pixels 0..255, blue first, rounded to four digits."""
     first = torch.zeros(3, dtype=torch.float64)
     second = torch.zeros(3, dtype=torch.float64)
     for source, weight in zip(train, source_weights(train)):
@@ -38,7 +38,7 @@ def normalisation(train: Sequence[LabelledImages]) -> Tuple[Channels, Channels]:
 
 
 def class_frequencies(train: Sequence[LabelledImages], num_classes: int) -> Tensor:
-    """(C,) float64 share of each class among the labelled pixels that training draws."""
+    """Return the (C,) float64 share of each class among the labelled training pixels."""
     total = torch.zeros(num_classes, dtype=torch.float64)
     for source, weight in zip(train, source_weights(train)):
         counts = torch.bincount(source.labels.flatten(), minlength=256)[:num_classes].double()
@@ -47,28 +47,28 @@ def class_frequencies(train: Sequence[LabelledImages], num_classes: int) -> Tens
 
 
 def class_weights(frequencies: Tensor, table: ClassTable, kind: str, power: float, ignored_weight: float) -> Tensor:
-    """Weight of each class in the loss; the mean over the classes that count and occur is 1.
+    """Return the weight of each class in the loss. The mean over the counted classes that occur is 1.
 
     ``enet`` is 1 / log(1.02 + p) (Paszke et al., "ENet", 2016); ``median`` is the median frequency over p (Eigen and
     Fergus, 2015). Both are raised to ``power``.
 
     Args:
         frequencies: (C,) share of each class.
-        table: says which classes are ignored.
+        table: defines the ignored classes.
         kind: ``none``, ``enet`` or ``median``.
-        power: softens below 1.
-        ignored_weight: of ignored classes, on the scale of that mean.
+        power: exponent; values below 1 soften the weights.
+        ignored_weight: weight of ignored classes, relative to that mean.
 
     Returns:
         (C,) float32; 0 for classes that do not occur.
 
     Raises:
-        DatasetError: no class that counts occurs.
+        DatasetError: no counted class occurs.
     """
     counts = torch.tensor([not row.ignore for row in table.classes])
     occurs = (frequencies > 0) & counts
     if not occurs.any():
-        raise DatasetError(f"training labels have no pixel of a class of table '{table.name}' that counts")
+        raise DatasetError(f"training labels have no pixel of a counted class of table '{table.name}'")
     if kind == "enet":
         weights = 1.0 / torch.log(_ENET_OFFSET + frequencies)
     elif kind == "median":

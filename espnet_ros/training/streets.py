@@ -1,6 +1,6 @@
-"""Draws the synthetic streets of a source, in as many processes as there are cores, and keeps them in a folder.
+"""Render the synthetic streets of a source in parallel, and cache them in a folder.
 
-Imports no torch, so that its processes start fast.
+It does not import torch, so that its processes start fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from espnet_ros.synthetic import Mount, SyntheticStreet, default_camera
 from espnet_ros.training.config import SyntheticSource
 from espnet_ros.types import ImageSize
 
-_RATE = 10.0  # Hz; only the distance between frames matters here
+_RATE = 10.0  # Hz; arbitrary, only the distance between frames matters
 
 
 class Drawn(NamedTuple):
@@ -38,13 +38,13 @@ class Drawn(NamedTuple):
 
 
 def draw_streets(source: SyntheticSource, size: ImageSize, cache: str, show_progress: bool) -> List[Drawn]:
-    """Every street of a source, in the order of the seeds.
+    """Return the streets of a source, in the order of their seeds.
 
     Args:
-        source: which streets.
+        source: the streets.
         size: of the images.
-        cache: folder that keeps them; empty: none does.
-        show_progress: draw a bar.
+        cache: folder to cache them in; empty for no cache.
+        show_progress: show a progress bar.
 
     Raises:
         DatasetError: the cache cannot be written.
@@ -56,13 +56,13 @@ def draw_streets(source: SyntheticSource, size: ImageSize, cache: str, show_prog
     with bar:
         if workers == 1 or len(jobs) < 4:
             return [_advance(bar, _draw(job)) for job in jobs]
-        # spawn: a forked child of a process with threads, which torch has, can lock up
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_parent) as pool:
+        # spawn, because a forked child of a process with threads, as torch has, can deadlock
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _ignore_interrupts) as pool:
             return [_advance(bar, drawn) for drawn in pool.map(_draw, jobs)]
 
 
-def _leave_interrupts_to_parent() -> None:
-    """Ctrl-C reaches every process of a terminal; only the parent says so."""
+def _ignore_interrupts() -> None:
+    """Ignore Ctrl-C in workers; the parent handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -77,7 +77,7 @@ def _draw(job: Tuple[SyntheticSource, int, ImageSize, str]) -> Drawn:
     if path is not None and path.is_file():
         with np.load(str(path)) as stored:
             return Drawn(stored["images"], stored["labels"])
-    # A generator of its own, so that the mount does not depend on how many streets there are.
+    # Its own generator, so that the mount does not depend on the number of streets.
     generator = np.random.default_rng([seed, 1])
     mount = Mount(height=generator.uniform(*source.camera_height), pitch=generator.uniform(*source.camera_pitch))
     street = SyntheticStreet(seed, source.frames, _RATE, source.spacing * _RATE, default_camera(size), mount)
@@ -89,7 +89,7 @@ def _draw(job: Tuple[SyntheticSource, int, ImageSize, str]) -> Drawn:
 
 
 def _save(path: Path, drawn: Drawn) -> None:
-    """Atomic, as an interrupted run must not leave half a street."""
+    """Write atomically, so that an interrupted run leaves no partial street."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=str(path.parent), suffix=".part", delete=False) as part:
@@ -100,7 +100,7 @@ def _save(path: Path, drawn: Drawn) -> None:
 
 
 def _fingerprint(source: SyntheticSource, size: ImageSize) -> str:
-    """Of everything but the seed that the images depend on, the code that draws them included."""
+    """Hash everything except the seed that the images depend on, including the rendering code."""
     settings = {**dataclasses.asdict(source), "first_seed": 0, "seeds": 0, "size": list(size)}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for module in sorted(Path(espnet_ros.synthetic.__file__).parent.glob("*.py")):

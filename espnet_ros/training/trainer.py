@@ -1,4 +1,4 @@
-"""A training run from its config to weights: stages, validation, snapshots, resume."""
+"""A training run from config to weights: stages, validation, snapshots and resuming."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from espnet_ros.training.validation import Normalisation, measure
 
 _SOURCE_STRIDE = 100_000
 _SNAPSHOT_EVERY_S = 15.0
-"""At the ends of epochs without validation, which follow each other fast on a GPU."""
+"""Minimum time between snapshots after epochs without validation, which are short on a GPU."""
 
 
 @dataclass
@@ -45,10 +45,10 @@ class Best:
     """The best weights of a stage so far.
 
     Attributes:
-        mean_iou: on the first validation source; None before the first validation, and without one.
-        epoch: after which they were measured.
+        mean_iou: on the first validation source; None before the first validation or without a source.
+        epoch: of the validation.
         state: the averaged weights, on the CPU.
-        scores: by source, mean IoU and IoU by class.
+        scores: mean IoU and IoU by class, by source.
     """
 
     mean_iou: Optional[float]
@@ -58,18 +58,18 @@ class Best:
 
 
 class Trainer:
-    """Runs a config.
+    """Runs a training config.
 
     Args:
-        config: what to train.
-        out: folder that gets everything the run writes.
+        config: of the run.
+        out: output folder.
         device: ``auto``, ``cpu`` or ``cuda``.
-        show_progress: draw bars on stderr.
+        show_progress: show progress bars on stderr.
 
     Raises:
         ParameterError: the config does not fit the device.
-        DatasetError: images or labels are missing or broken; the message names the file.
-        ClassTableError: the class table is.
+        DatasetError: images or labels are missing or invalid; the message names the file.
+        ClassTableError: the class table is missing or invalid.
     """
 
     def __init__(self, config: TrainingConfig, out: Path, device: str = "auto", show_progress: bool = False) -> None:
@@ -94,13 +94,13 @@ class Trainer:
         """Train all stages.
 
         Args:
-            resume: go on with the run that ``out`` holds, where it holds one.
+            resume: resume the run in ``out`` if there is one.
 
         Returns:
-            The report, which also lies in report.json.
+            The content of report.json.
 
         Raises:
-            ParameterError: ``out`` holds a run and ``resume`` is False, or a run of another config.
+            ParameterError: ``out`` holds a run and ``resume`` is False, or holds a run with another config.
             TrainingError: the loss or a gradient is not finite.
             WeightsError: the snapshot or ``init`` cannot be read.
             DatasetError: ``out`` cannot be written.
@@ -120,7 +120,7 @@ class Trainer:
         if not path.is_file():
             return None
         if not resume:
-            raise ParameterError(f"out folder {self._out} must not hold a run, holds one; --resume goes on with it")
+            raise ParameterError(f"out folder {self._out} must not hold a run, holds one; use --resume to continue it")
         snapshot = load_snapshot(path)
         then, now = json.loads(snapshot["config"]), json.loads(self._config_text())
         if then != now:
@@ -151,7 +151,7 @@ class Trainer:
                 if run.step % epoch_steps == 0 or run.is_done:
                     self._end_epoch(index, run, epoch_steps, time.monotonic() - began)
                     began = time.monotonic()
-                if interruption.is_asked_for:
+                if interruption.is_requested:
                     self._save(index, run)
                     interruption.act()
         assert self._best is not None  # the last epoch sets it
@@ -163,7 +163,7 @@ class Trainer:
         try:
             return run.advance()
         except TrainingError as error:
-            known = "no snapshot was saved before"
+            known = "no snapshot was saved yet"
             if self._saved_step is not None:
                 stage, step = self._saved_step
                 known = f"last good snapshot: {self._out / SNAPSHOT} (stage {stage}, step {step})"
@@ -193,7 +193,7 @@ class Trainer:
             torch.from_numpy(order),
             total,
             [
-                # Seeds far apart: no two sources see the same changes.
+                # Seeds far apart, so that sources have different augmentations.
                 Augmenter(source.augmentation or config.augmentation, crop, self._mean, seed + _SOURCE_STRIDE * place)
                 for place, source in enumerate(config.sources.train)
             ],
@@ -226,7 +226,7 @@ class Trainer:
             self._history.write(self._out)
 
     def measure(self, index: int, state: Mapping[str, Tensor]) -> Dict[str, Any]:
-        """Mean IoU and IoU by class of a stage's weights on every validation source, and held-out images."""
+        """Return mean IoU and IoU by class of a stage's weights, by validation source."""
         stage = self._config.stages[index]
         network = build_network(stage.network, self._config.alpha, len(self._table), self._config.skip_channels)
         network.load_state_dict(state)
@@ -250,10 +250,10 @@ class Trainer:
             self._export(index, self._best)
 
     def _export(self, index: int, best: Best) -> None:
-        """Weights of the last stage get the run's file; those of an encoder that it starts from, one of their own."""
+        """Write the weights of a stage: those of the last stage to the run's file, others to a file of their own."""
         stage = self._config.stages[index]
         is_last = index == len(self._config.stages) - 1
-        facts = {
+        metadata = {
             "network": stage.network,
             "alpha": self._config.alpha,
             "classes": self._config.classes,
@@ -267,7 +267,7 @@ class Trainer:
             "mean_iou": {name: score["mean_iou"] for name, score in best.scores.items()},
             "trained_with": f"espnet_ros {__version__}, torch {torch.__version__}",
         }
-        save_weights(self._out / (WEIGHTS if is_last else f"stage{index}.safetensors"), best.state, facts)
+        save_weights(self._out / (WEIGHTS if is_last else f"stage{index}.safetensors"), best.state, metadata)
 
     def _save(self, index: int, run: Optional[StageRun]) -> None:
         state = {

@@ -1,4 +1,4 @@
-"""How well a network does on labelled images, counted as everywhere in this project."""
+"""Accuracy of a network on labelled images, with the metrics of the evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH = 8
 
 
 class Normalisation(nn.Module):
-    """BGR 0..255 to the network's input, as ``SegmentationGraph`` does it with divisor 1."""
+    """Maps BGR 0..255 to the network's input, as ``SegmentationGraph`` does with divisor 1."""
 
     mean: Tensor
     scale: Tensor
@@ -27,12 +27,12 @@ class Normalisation(nn.Module):
         self.register_buffer("scale", 1.0 / torch.tensor(std).reshape(1, 3, 1, 1))
 
     def forward(self, colours: Tensor) -> Tensor:
-        """(N, 3, H, W) float32."""
+        """Normalise (N, 3, H, W) float32 colours."""
         return (colours - self.mean) * self.scale
 
 
 def predict(network: nn.Module, normalisation: Normalisation, images: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 BGR to (N, H, W) uint8 labels, in float32; the network must be in evaluation mode."""
+    """Return (N, H, W) uint8 labels of (N, H, W, 3) uint8 BGR images, in float32. The network must be in eval mode."""
     colours = images.permute(0, 3, 1, 2).float()
     logits = network(normalisation(colours).contiguous(memory_format=_format_of(network)))
     if logits.shape[-1] != colours.shape[-1]:  # the encoder alone
@@ -45,7 +45,7 @@ def predict(network: nn.Module, normalisation: Normalisation, images: Tensor) ->
 def measure(
     network: nn.Module, normalisation: Normalisation, source: LabelledImages, table: ClassTable
 ) -> ConfusionMatrix:
-    """One confusion matrix over all images of a source, which lie on the network's device or elsewhere."""
+    """Return the confusion matrix over all images of a source, which may be on any device."""
     device = normalisation.mean.device
     confusion = confusion_matrix_for(table)
     for start in range(0, len(source), _BATCH):

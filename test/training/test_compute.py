@@ -46,5 +46,5 @@ def test_bf16_gradients_on_a_cpu_are_those_of_fp32(make_config, memory_format, s
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
 def test_a_gpu_that_is_not_there_is_refused(make_config):
-    with pytest.raises(ParameterError, match="torch sees no GPU"):
+    with pytest.raises(ParameterError, match="torch finds no GPU"):
         choose_compute(make_config(), "cuda")

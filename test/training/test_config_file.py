@@ -27,7 +27,7 @@ def _set(document, path, value):
         ("seed", True, "seed must be of type int, is True"),
         ("ema_decay", 1.0, "ema_decay must be at most 0.99999, is 1.0"),
         ("ema_decay", float("nan"), "ema_decay must be a finite number"),
-        ("stages.0.learning_rate", "2e-3", "YAML takes 1e-3 for a text, write 1.0e-3"),
+        ("stages.0.learning_rate", "2e-3", "YAML reads 1e-3 as text; write 1.0e-3"),
         ("stages.0.schedule", "linear", "stages.0.schedule must be one of cosine, poly, constant, is 'linear'"),
         ("stages.0.epochs", 3, "stages.0 must have either epochs or steps above 0, has 3 and 30"),
         ("stages", [], "stages must have at least one entry"),
@@ -45,7 +45,7 @@ def _set(document, path, value):
         ("sources.train", [{"share": 1.0}], "sources.train.0 must have either folder or synthetic"),
         ("sources.train", [{"synthetic": {}}], "sources.train.0.synthetic.first_seed is missing"),
         ("sources.train", [{"folder": "a", "share": 1.0}, {"folder": "b"}], "share must be above 0 for every source"),
-        ("sources.train", [{"folder": "$NO_SUCH_PLACE/x"}], "the environment variable in it must be set"),
+        ("sources.train", [{"folder": "$NO_SUCH_PLACE/x"}], "its environment variable must be set"),
         ("name", "../x", "name must be letters"),
     ],
 )

@@ -227,7 +227,7 @@ def test_a_source_can_have_changes_of_its_own(make_config, tmp_path, monkeypatch
 def test_a_run_is_not_overwritten_nor_resumed_with_another_config(make_config, tmp_path):
     stages = [{"steps": 2, "batch_size": 4}]
     _train(make_config(stages=stages), tmp_path / "out")
-    with pytest.raises(ParameterError, match="must not hold a run, holds one; --resume goes on with it"):
+    with pytest.raises(ParameterError, match="must not hold a run, holds one; use --resume to continue it"):
         _train(make_config(stages=stages), tmp_path / "out")
     with pytest.raises(ParameterError, match="seed must be that of the run in .* 5, is 6"):
         _train(make_config(stages=stages, seed=6), tmp_path / "out", resume=True)
@@ -252,7 +252,7 @@ def _break_loss(monkeypatch, steps):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_snapshot(make_config, tmp_path, monkeypatch):
     _break_loss(monkeypatch, {5})
-    with pytest.raises(TrainingError, match=r"stage 0, step 5: .* must be finite, are loss nan") as error:
+    with pytest.raises(TrainingError, match=r"stage 0, step 5: .* must be finite, got loss nan") as error:
         _train(make_config(validate_every=1), tmp_path / "out")
     assert str(error.value).endswith(f"last good snapshot: {tmp_path / 'out' / 'state.pt'} (stage 0, step 4)")
     state = load_snapshot(tmp_path / "out" / "state.pt")["stage"]["network"]
@@ -313,7 +313,7 @@ def test_signals_are_noted_once_and_the_old_handlers_come_back():
     before = signal.getsignal(signal.SIGTERM)
     with Interruption() as interruption:
         signal.raise_signal(signal.SIGINT)
-        assert interruption.is_asked_for
+        assert interruption.is_requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -352,7 +352,7 @@ def test_the_command_trains_and_prints_the_scores(config_file, tmp_path, capsys)
     assert f"val: mean IoU {report['scores']['val']['mean_iou']:.4f}, 3 images" in printed
     assert printed.endswith(f"weights: {out / 'weights.safetensors'}\n")
     assert cli.main(command) == 1
-    assert "--resume goes on with it" in capsys.readouterr().err
+    assert "use --resume to continue it" in capsys.readouterr().err
     assert cli.main([*command, "--resume"]) == 0
 
 

@@ -49,14 +49,14 @@ def test_a_broken_image_and_a_missing_folder_are_named(scenes):
     with pytest.raises(DatasetError, match=r"image folder .*nowhere/images: cannot be listed"):
         _load(scenes, validation=(Source(folder=str(scenes / "nowhere")),))
     (scenes / "train" / "images" / "a_1.png").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match=r"images/a_1.png: not an image"):
+    with pytest.raises(DatasetError, match=r"images/a_1.png: OpenCV cannot read it"):
         _load(scenes)
 
 
 def test_labels_without_any_class_are_refused(scenes):
     for path in (scenes / "train" / "labels").iterdir():
         cv2.imwrite(str(path), np.full((48, 64), 255, np.uint8))
-    with pytest.raises(DatasetError, match="labels of train: must have at least one pixel with a class"):
+    with pytest.raises(DatasetError, match="labels of train: must have at least one labelled pixel"):
         _load(scenes)
 
 
@@ -70,7 +70,8 @@ def test_a_held_out_drive_is_measured_and_not_learnt_from(scenes):
 
 
 @pytest.mark.parametrize(
-    ("prefixes", "message"), [(("z_",), "no training image has a name"), (("a_", "b_"), "leaves none to learn from")]
+    ("prefixes", "message"),
+    [(("z_",), "must be the prefix of a training image, matches none"), (("a_", "b_"), "leaves no training image")],
 )
 def test_a_hold_out_that_makes_no_sense_is_refused(scenes, prefixes, message):
     with pytest.raises(DatasetError, match=message):
@@ -86,7 +87,7 @@ def test_images_of_another_size_are_resized_with_their_labels(scenes):
 
 def test_two_validation_sources_need_two_names(scenes):
     source = Source(folder=str(scenes / "val"))
-    with pytest.raises(DatasetError, match="two are called 'x'"):
+    with pytest.raises(DatasetError, match="two are named 'x'"):
         _load(scenes, validation=(Source("x", str(scenes / "val")), Source("x", source.folder, share=1.0)))
 
 

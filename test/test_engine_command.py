@@ -225,7 +225,7 @@ def test_verify_names_what_is_damaged_and_fails(espnet_engine, cache):
     assert espnet_engine("verify") == (0, [f"{first.name} is intact", f"{second.name} is intact"], "")
     (second / "plan").write_text("x")
     code, lines, _ = espnet_engine("verify")
-    assert (code, lines) == (1, [f"{first.name} is intact", f"{second.name} has a file that was changed: plan"])
+    assert (code, lines) == (1, [f"{first.name} is intact", f"{second.name} contains a changed file: plan"])
     assert espnet_engine("verify", "tensorrt-espnet-3") == (0, [f"{first.name} is intact"], "")
 
 

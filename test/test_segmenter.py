@@ -172,7 +172,7 @@ def test_an_engine_that_fails_its_first_image_is_not_warm(color_image):
     segmenter = Segmenter(_engine())
     segmenter.segment(color_image)
     failing = _engine(fail_after=0)
-    with pytest.raises(EngineError, match="told to fail"):
+    with pytest.raises(EngineError, match="configured to fail"):
         segmenter.warm_up(failing)
     assert not segmenter.is_warm(failing)
 

@@ -141,7 +141,7 @@ def test_progress_is_told_after_each_tile():
 
 
 def test_a_failing_engine_and_a_grey_image_are_errors():
-    with pytest.raises(EngineError, match="told to fail"):
+    with pytest.raises(EngineError, match="configured to fail"):
         label_large_image(_texture(40, 100), _fake((32, 48), fail_after=3), 16)
     with pytest.raises(ImageError, match="image must be"):
         label_large_image(np.zeros((40, 100), np.uint8), _fake((32, 48)), 16)

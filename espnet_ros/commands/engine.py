@@ -15,7 +15,7 @@ from espnet_ros.commands.options import add_command, add_engine_options
 from espnet_ros.commands.params_file import read_params_file
 from espnet_ros.config import NodeConfig, option_names, rule_of
 from espnet_ros.engines import EngineSpec, build_engine
-from espnet_ros.engines.cache import CacheUse, EngineCache, noting_uses
+from espnet_ros.engines.cache import CacheUse, EngineCache, recorded_uses
 from espnet_ros.engines.cache_entry import CacheEntry
 from espnet_ros.errors import EngineError, ParameterError, PowerError
 from espnet_ros.loading import resolve_spec
@@ -113,7 +113,7 @@ def run_build(args: argparse.Namespace) -> int:
     for spec in _specs(args):  # resolve all of them before building the first
         checkpoint = spec.checkpoint
         print(f"{checkpoint.name} ({checkpoint.network}, alpha {checkpoint.alpha}) at {spec.input_size}:", flush=True)
-        with noting_uses() as uses:
+        with recorded_uses() as uses:
             engine = build_engine(spec)
         print(f"  {engine.backend} {engine.precision} on {engine.device} ({engine.reason})")
         engine.close()
@@ -121,7 +121,7 @@ def run_build(args: argparse.Namespace) -> int:
             print(f"  {_describe(use)}", flush=True)
         if not uses:
             print(f"  backend '{engine.backend}' has nothing to store", flush=True)
-        if not all(use.is_kept for use in uses):
+        if not all(use.is_cached for use in uses):
             raise EngineError(f"engine cache {EngineCache(spec.cache).folder}: cannot store {engine_summary(engine)}")
     return 0
 

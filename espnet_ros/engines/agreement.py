@@ -1,4 +1,4 @@
-"""Whether an engine says what torch says: labels compared on a sample of images."""
+"""Agreement of an engine with torch: the share of pixels to which both give the same label."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from espnet_ros.engines.base import EngineSpec
 from espnet_ros.errors import EngineError
 
 LIMITS: Dict[str, float] = {"fp32": 0.99, "fp16": 0.99, "int8": 0.97}
-"""Share of a sample's pixels that must have torch's label, by the precision of a TensorRT engine.
+"""Minimum agreement of a TensorRT engine, by precision.
 
-Those of fp16 and int8 are what this project asks of one. fp32 is held to that of fp16, since GPUs from
-Ampere on multiply in TF32, whose mantissa is as short as that of fp16.
+The limits of fp16 and int8 are this project's requirements. fp32 has the limit of fp16 because GPUs since Ampere
+multiply in TF32, whose mantissa is as short as that of fp16.
 """
 
 Labeller = Callable[[np.ndarray], np.ndarray]
-"""Labels (h, w) uint8 of an image (h, w, 3) uint8."""
+"""Maps an image, (h, w, 3) uint8, to its labels, (h, w) uint8."""
 
 
 def measure_agreement(found: Labeller, expected: Labeller, images: Sequence[np.ndarray]) -> float:
-    """Share of all pixels of the images, 0 to 1, that both label alike.
+    """Return the share of all pixels of the images, 0 to 1, to which both labellers give the same label.
 
     Raises:
-        EngineError: there is no image, or one of them failed.
+        EngineError: there are no images, or a labeller failed.
     """
     if not images:
         raise EngineError("labels must be compared on at least one image, there is none")
@@ -37,21 +37,21 @@ def measure_agreement(found: Labeller, expected: Labeller, images: Sequence[np.n
     return equal / pixels
 
 
-def judge_against_torch(
-    spec: EngineSpec, network: Any, precision: str, found: Labeller, images: Sequence[np.ndarray], limit: float
+def compare_with_torch(
+    spec: EngineSpec, network: Any, precision: str, label: Labeller, images: Sequence[np.ndarray], limit: float
 ) -> AgreementResult:
-    """Compare an engine's labels with those of torch in fp32, which this imports.
+    """Compare an engine's labels with those of torch in fp32. Imports torch.
 
     Args:
         spec: what the engine was built from.
-        network: the spec's, in evaluation mode, in torch.
-        precision: what the engine computes in.
-        found: labels an image with the engine.
+        network: the spec's network as a torch module in evaluation mode.
+        precision: the engine's precision.
+        label: labels an image with the engine.
         images: (h, w, 3) uint8 BGR, at least one.
-        limit: the least agreement that is taken.
+        limit: minimum agreement.
 
     Raises:
-        EngineError: there is no image, or one of them failed.
+        EngineError: there are no images, or the engine failed.
     """
     import torch
 
@@ -63,4 +63,4 @@ def judge_against_torch(
         with torch.inference_mode():
             return np.asarray(reference(torch.from_numpy(image[np.newaxis]))[0][0].numpy())
 
-    return AgreementResult(precision, measure_agreement(found, expect, images), len(images), limit)
+    return AgreementResult(precision, measure_agreement(label, expect, images), len(images), limit)

@@ -1,4 +1,4 @@
-"""What a build came to: kept with the engine, so that an engine that was refused is not built again at every start."""
+"""Result of comparing an engine with torch. It is cached, so a refused engine is not rebuilt at every start."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 
 from espnet_ros.errors import EngineError
 
-_VERDICT_FILE = "verdict.json"
+RESULT_FILE = "agreement.json"
+"""Name of the result's file in a folder of the engine cache."""
 
 
 @dataclass(frozen=True)
 class AgreementResult:
-    """How an engine's labels compare with torch's.
+    """Agreement of an engine with torch.
 
     Attributes:
-        precision: what the engine computes in.
-        agreement: share of a sample's pixels that it labels like torch, 0 to 1.
-        images: how many the sample has.
-        limit: the least agreement that is taken.
+        precision: the engine's precision.
+        agreement: share of pixels, 0 to 1, with the same label as in torch.
+        images: number of images that were compared.
+        limit: minimum agreement.
     """
 
     precision: str
@@ -29,29 +30,29 @@ class AgreementResult:
 
     @property
     def refusal(self) -> str:
-        """Why the engine is refused; "" where it is not."""
+        """Why the engine is refused; "" if it is accepted."""
         if self.agreement >= self.limit:
             return ""
         return (
-            f"in {self.precision} only {100 * self.agreement:.2f} % of a sample's pixels have the label that torch "
-            f"gives them; at least {100 * self.limit:g} % must"
+            f"in {self.precision} only {100 * self.agreement:.2f} % of the pixels have the same label as in torch, "
+            f"must be at least {100 * self.limit:g} %"
         )
 
     def __str__(self) -> str:
-        return f"labels {100 * self.agreement:.2f} % as torch's on {self.images} images"
+        return f"{100 * self.agreement:.2f} % of the labels are the same as in torch ({self.images} images)"
 
     def write(self, folder: Path) -> None:
-        """Put it beside the engine."""
-        (folder / _VERDICT_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+        """Write the result into an engine's folder."""
+        (folder / RESULT_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 def read_agreement_result(folder: Path) -> AgreementResult:
-    """The verdict on the engine in a folder.
+    """Read the result from an engine's folder.
 
     Raises:
-        EngineError: it cannot be read.
+        EngineError: the file cannot be read.
     """
     try:
-        return AgreementResult(**json.loads((folder / _VERDICT_FILE).read_text(encoding="utf-8")))
+        return AgreementResult(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise EngineError(f"{folder / _VERDICT_FILE} cannot be read: {error}") from error
+        raise EngineError(f"{folder / RESULT_FILE} cannot be read: {error}") from error

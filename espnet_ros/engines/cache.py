@@ -1,4 +1,4 @@
-"""Built engines on disk, so that a network is built once a machine and not once a start."""
+"""Cache of built engines on disk, so that an engine is built once per machine instead of at every start."""
 
 from __future__ import annotations
 
@@ -29,100 +29,101 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 _UNFINISHED = ".unfinished-"
-LONGEST_WAIT = 3600.0  # s; calibrating for int8 may take many minutes on a small GPU
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-SCARCE = 64 << 20  # bytes; several engines fit in it
+LOCK_TIMEOUT = 3600.0  # s; int8 calibration can take many minutes on a small GPU
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+MIN_FREE = 64 << 20  # bytes; enough for several engines
 _logger = logging.getLogger(__name__)
 
 
 class CacheUse(NamedTuple):
-    """How an engine came from the cache.
+    """One use of the cache.
 
     Attributes:
-        folder: its files.
-        seconds: that building took; None where it was there already.
-        is_kept: it is in the cache, not in a temporary folder.
+        folder: the engine's files.
+        seconds: build time; None if the engine was already in the cache.
+        is_cached: whether the files are in the cache, not in a temporary folder.
     """
 
     folder: Path
     seconds: Optional[float]
-    is_kept: bool
+    is_cached: bool
 
 
 _listeners: List[Callable[[CacheUse], None]] = []
 
 
 @contextmanager
-def noting_uses() -> Iterator[List[CacheUse]]:
-    """Note what this process takes from caches meanwhile, in that order."""
+def recorded_uses() -> Iterator[List[CacheUse]]:
+    """Record this process's uses of caches inside the ``with`` block, in order."""
     uses: List[CacheUse] = []
 
-    def note(use: CacheUse) -> None:
+    def record(use: CacheUse) -> None:
         uses.append(use)
 
-    _listeners.append(note)
+    _listeners.append(record)
     try:
         yield uses
     finally:
-        _listeners.remove(note)
+        _listeners.remove(record)
 
 
 class EngineCache:
-    """A folder with one subfolder an engine, named after its key.
+    """A folder with one subfolder per engine, its entry, named after the engine's key.
 
-    An entry is complete or absent: it is built beside the others under a hidden name and renamed. On load its files are
-    checked against the sums in its manifest; an entry that fails is built again. Who builds an entry holds its lock,
-    which the system frees when a process dies; so unfinished files whose entry is not locked are a dead process's.
+    An entry is complete or absent: it is built under a hidden name and then renamed. When it is loaded, its files are
+    checked against the checksums in its manifest; a damaged entry is rebuilt. The process that builds an entry holds
+    the entry's lock, which the system releases when the process dies. Unfinished files whose entry is not locked
+    therefore belong to a dead process.
 
     Args:
-        folder: where entries live; "" for ``engines`` in the user's cache folder.
+        folder: folder of the entries; "" for ``engines`` in the user's cache folder.
     """
 
     def __init__(self, folder: str = "") -> None:
         self.folder = Path(folder).expanduser() if folder else cache_folder() / "engines"
 
     def find(self, key: Mapping[str, str]) -> Optional[Path]:
-        """Folder of the entry with this key, or None where there is none that is whole."""
+        """Return the folder of the entry with this key; None if it is missing or damaged."""
         entry = self.folder / entry_name(key)
         if not os.path.lexists(entry):
             return None
         problem = find_problem(entry)
         if problem:
-            _logger.warning("engine cache: %s %s; it is built again", entry, problem)
+            _logger.warning("engine cache: %s %s; rebuilding it", entry, problem)
         return None if problem else entry
 
     def find_or_build(self, key: Mapping[str, str], build: Callable[[Path], None], weights_name: str = "") -> Path:
-        """Folder of the entry with this key, built where it is absent or damaged.
+        """Return the folder of the entry with this key, and build it if it is missing or damaged.
 
-        Where another process builds it, this one waits and takes what the other has built.
+        If another process is building the entry, wait and use its result.
 
         Args:
-            key: everything that the result depends on, see ``engine_key``.
-            build: writes the files of the entry, and no folders, into the folder it is given. Where the cache's disk
-                is full it is called a second time, with another folder.
-            weights_name: what people call the weights.
+            key: everything that the engine depends on, see ``engine_key``.
+            build: writes the entry's files, without subfolders, into the given folder. If the cache's disk is full it
+                is called again with another folder.
+            weights_name: name of the weights, for listings.
 
         Returns:
-            The entry's folder. Where the cache cannot be written, a temporary folder that lives as long as the
-            process; a warning says so.
+            The entry's folder. If the cache cannot be written, a temporary folder that is deleted when the process
+            ends, and a warning is logged.
         """
         entry = self.find(key)
-        use = None if entry is None else CacheUse(entry, None, is_kept=True)
+        use = None if entry is None else CacheUse(entry, None, is_cached=True)
         if use is None:
             try:
                 use = self._wait_or_build(key, build, weights_name)
-            except _CannotKeepError as reason:
-                _logger.warning("engine cache: %s %s; this engine is not kept", self.folder, reason)
-                use = _build_unkept(build)
+            except _NotCachedError as reason:
+                _logger.warning("engine cache: %s %s; this engine will not be cached", self.folder, reason)
+                use = _build_uncached(build)
         for listener in _listeners:
             listener(use)
         return use.folder
 
     def entries(self) -> List[CacheEntry]:
-        """All entries, whole or not, by name.
+        """Return all entries, also damaged ones, by name.
 
         Raises:
-            EngineError: the folder is there and cannot be listed.
+            EngineError: the folder exists but cannot be listed.
         """
         try:
             return [read_entry(path) for path in sorted(self.folder.iterdir()) if is_entry_name(path.name)]
@@ -132,14 +133,14 @@ class EngineCache:
             raise EngineError(f"engine cache {self.folder} cannot be listed: {error.strerror}") from error
 
     def verify(self, entry: CacheEntry) -> str:
-        """What is wrong with an entry, to follow its name in a sentence; "" where it is whole."""
+        """Return what is wrong with an entry, as the end of a sentence after its name; "" if it is intact."""
         return find_problem(entry.path)
 
     def remove(self, entry: CacheEntry) -> None:
-        """Take an entry out of the cache. An engine that runs keeps what it has loaded.
+        """Delete an entry. Running engines are not affected.
 
         Raises:
-            EngineError: it cannot be removed.
+            EngineError: the entry cannot be deleted.
         """
         try:
             self._discard(entry.path)
@@ -150,49 +151,49 @@ class EngineCache:
         name = entry_name(key)
         entry = self.folder / name
         with self._locked(name):
-            if not find_problem(entry):  # another process was faster
-                return CacheUse(entry, None, is_kept=True)
-            self._sweep(name)
+            if not find_problem(entry):  # another process has built it in the meantime
+                return CacheUse(entry, None, is_cached=True)
+            self._remove_leftovers(name)
             unfinished = self._unfinished(name)
             start = time.monotonic()
             try:
-                with _needing_the_disk():
-                    unfinished.mkdir()  # by the user's umask, so that others can read a cache that is shared
+                with _disk_errors():
+                    unfinished.mkdir()  # with the user's umask, so that others can read a shared cache
                 self._fill(unfinished, build)
                 seconds = time.monotonic() - start
-                with _needing_the_disk():
+                with _disk_errors():
                     write_manifest(unfinished, key, weights_name, seconds)
                     if os.path.lexists(entry):
                         self._discard(entry)
                     unfinished.rename(entry)
             finally:
                 shutil.rmtree(str(unfinished), ignore_errors=True)
-        return CacheUse(entry, seconds, is_kept=True)
+        return CacheUse(entry, seconds, is_cached=True)
 
     def _fill(self, folder: Path, build: Callable[[Path], None]) -> None:
         try:
             build(folder)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _NO_SPACE:
-                raise _CannotKeepError(f"is on a disk that is full ({error.strerror})") from error
-            # a library or a child process that ran out of space seldom says so, and tidies up
-            left = shutil.disk_usage(str(self.folder)).free
-            if left < SCARCE:
-                raise _CannotKeepError(f"is on a disk with {left >> 20} MiB left ({error})") from error
+            if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                raise _NotCachedError(f"is on a full disk ({error.strerror})") from error
+            # a library or child process that runs out of space rarely reports it, and deletes its files
+            free = shutil.disk_usage(str(self.folder)).free
+            if free < MIN_FREE:
+                raise _NotCachedError(f"is on a disk with {free >> 20} MiB left ({error})") from error
             raise
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Hold the lock of an entry; wait for another process that holds it."""
-        from filelock import FileLock  # a cached engine starts without it
+        """Hold the lock of an entry, after waiting for another process that holds it."""
+        from filelock import FileLock  # not needed to start from a cached engine
 
         lock = FileLock(str(self._lock_path(name)))
         try:
-            with _needing_the_disk():
+            with _disk_errors():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._acquire(lock, name)
         except NotImplementedError as error:
-            raise _CannotKeepError("is on a file system without locks") from error
+            raise _NotCachedError("is on a file system without file locks") from error
         try:
             yield
         finally:
@@ -206,58 +207,58 @@ class EngineCache:
                 lock.acquire(timeout=0)
             except Timeout:
                 _logger.warning("engine cache: another process is building %s; waiting for it", self.folder / name)
-                lock.acquire(timeout=LONGEST_WAIT)
+                lock.acquire(timeout=LOCK_TIMEOUT)
         except Timeout as error:
-            raise _CannotKeepError(f"has {name} locked by a process that does not finish") from error
+            raise _NotCachedError(f"has {name} locked by a process that does not finish") from error
 
-    def _sweep(self, locked: str) -> None:
-        """Remove what builders that died have left, of the entry that is locked and of others that nobody builds."""
+    def _remove_leftovers(self, locked: str) -> None:
+        """Delete unfinished files of dead processes, of the locked entry and of entries that nobody is building."""
         from filelock import FileLock
 
         for path in list(self.folder.glob(f".*{_UNFINISHED}*")):
             owner = path.name[1:].partition(_UNFINISHED)[0]
             if owner == locked:
                 _delete(path)
-            else:  # FileLock's Timeout is an OSError
+            else:  # a Timeout of FileLock is an OSError
                 with suppress(OSError, NotImplementedError), FileLock(str(self._lock_path(owner)), timeout=0):
                     _delete(path)
 
     def _discard(self, path: Path) -> None:
-        """Make an entry vanish at once; deleting its files takes longer."""
-        vanished = self._unfinished(path.name)
-        path.rename(vanished)
-        _delete(vanished)
+        """Rename an entry out of the way, which is immediate, then delete its files."""
+        discarded = self._unfinished(path.name)
+        path.rename(discarded)
+        _delete(discarded)
 
     def _unfinished(self, name: str) -> Path:
         return self.folder / f".{name}{_UNFINISHED}{uuid.uuid4().hex}"
 
     def _lock_path(self, name: str) -> Path:
-        """It stays when it is freed: a process that waits for a deleted file would not see who has the next one."""
+        """Return the lock file. It is never deleted: a process waiting for a deleted file would miss its successor."""
         return self.folder / f".{name}.lock"
 
 
-class _CannotKeepError(Exception):
-    """An entry cannot be written. The message follows the cache folder's name in a sentence."""
+class _NotCachedError(Exception):
+    """An entry cannot be written. The message is the end of a sentence after the cache folder's name."""
 
 
 @contextmanager
-def _needing_the_disk() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _CannotKeepError(f"cannot be written ({_reason(error)})") from error
+        raise _NotCachedError(f"cannot be written ({_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _build_unkept(build: Callable[[Path], None]) -> CacheUse:
+def _build_uncached(build: Callable[[Path], None]) -> CacheUse:
     folder = Path(tempfile.mkdtemp(prefix="espnet_ros-"))
     atexit.register(shutil.rmtree, str(folder), ignore_errors=True)
     start = time.monotonic()
     build(folder)
-    return CacheUse(folder, time.monotonic() - start, is_kept=False)
+    return CacheUse(folder, time.monotonic() - start, is_cached=False)
 
 
 def _delete(path: Path) -> None:

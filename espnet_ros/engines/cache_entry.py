@@ -1,4 +1,4 @@
-"""One entry of the engine cache: a folder of files, and a manifest that says what they are."""
+"""One entry of the engine cache: a folder of files with a manifest."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any, Dict, Mapping
 from espnet_ros.model.checkpoint import sha256_of
 
 MANIFEST = "manifest.json"
-_NAMED_AFTER = ("backend", "network", "alpha", "input_size", "precision")
+_KEY_PARTS_IN_NAME = ("backend", "network", "alpha", "input_size", "precision")
 _NAME = re.compile(r"(?:.*-)?[0-9a-f]{16,}")
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """What the manifest of an entry says; where it cannot be read, only the path is known.
+    """Content of an entry's manifest. If the manifest cannot be read, only the path is known.
 
     Attributes:
         path: the entry's folder.
         key: everything that the engine depends on.
-        weights_name: name that the weights had when it was built, "" for unknown.
-        created: when it was built, UTC, as ``2026-11-23T16:22:15Z``; "" for unknown.
-        seconds: that building took; 0 for unknown.
-        size: of its files, bytes; 0 for unknown.
+        weights_name: name of the weights when the engine was built; "" if unknown.
+        created: time of the build in UTC, such as ``2026-11-23T16:22:15Z``; "" if unknown.
+        seconds: build time; 0 if unknown.
+        size: size of the files in bytes; 0 if unknown.
     """
 
     path: Path
@@ -40,27 +40,27 @@ class CacheEntry:
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Name of the entry's folder."""
         return self.path.name
 
 
 def entry_name(key: Mapping[str, str]) -> str:
-    """Folder name of the entry with this key: what it is, for people, and the key's hash."""
+    """Return the folder name of the entry with this key: a readable part and the key's hash."""
     digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:16]
-    parts = [re.sub(r"[^A-Za-z0-9_]", "_", key[part]) for part in _NAMED_AFTER if part in key]
+    parts = [re.sub(r"[^A-Za-z0-9_]", "_", key[part]) for part in _KEY_PARTS_IN_NAME if part in key]
     return "-".join([*parts, digest])
 
 
 def is_entry_name(name: str) -> bool:
-    """Whether a folder of this name is one of ours: what else lies in a cache folder is left alone."""
+    """Return whether a folder of this name is an entry. Other files in a cache folder are left alone."""
     return _NAME.fullmatch(name) is not None
 
 
 def write_manifest(folder: Path, key: Mapping[str, str], weights_name: str, seconds: float) -> None:
-    """Complete an entry whose files have been written.
+    """Write the manifest of an entry, after its files.
 
     Raises:
-        OSError: the files cannot be read, or the manifest cannot be written.
+        OSError: a file cannot be read, or the manifest cannot be written.
     """
     files = sorted(folder.iterdir())
     manifest: Dict[str, Any] = {
@@ -75,7 +75,7 @@ def write_manifest(folder: Path, key: Mapping[str, str], weights_name: str, seco
 
 
 def read_entry(folder: Path) -> CacheEntry:
-    """What is known of an entry, whole or not."""
+    """Read an entry, which may be damaged."""
     try:
         manifest = _read_manifest(folder)
         return CacheEntry(
@@ -91,24 +91,24 @@ def read_entry(folder: Path) -> CacheEntry:
 
 
 def find_problem(folder: Path) -> str:
-    """What is wrong with an entry, to follow its name in a sentence; "" where it is whole."""
+    """Return what is wrong with an entry, as the end of a sentence after its name; "" if it is intact."""
     try:
         if folder.is_symlink() or not folder.is_dir():
             return "is not a folder"
         found = {path.name: path for path in folder.iterdir()}
         links = sorted(name for name, path in found.items() if path.is_symlink())
         if links:
-            return f"has a symbolic link: {links[0]}"
+            return f"contains a symbolic link: {links[0]}"
         if found.pop(MANIFEST, None) is None:
             return f"has no {MANIFEST}"
         manifest = _read_manifest(folder)
         if entry_name(manifest["key"]) != folder.name:
-            return "has another name than its key gives it"
-        return _compare(found, manifest["files"])
+            return "has a name that does not match its key"
+        return _compare_files(found, manifest["files"])
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     except (ValueError, KeyError, TypeError):
-        return f"has a {MANIFEST} that is damaged"
+        return f"has a damaged {MANIFEST}"
 
 
 def _read_manifest(folder: Path) -> Dict[str, Any]:
@@ -120,11 +120,11 @@ def _read_manifest(folder: Path) -> Dict[str, Any]:
     return dict(manifest)
 
 
-def _compare(found: Mapping[str, Path], sums: Mapping[str, str]) -> str:
-    missing, strange = sorted(set(sums) - set(found)), sorted(set(found) - set(sums))
+def _compare_files(found: Mapping[str, Path], checksums: Mapping[str, str]) -> str:
+    missing, unexpected = sorted(set(checksums) - set(found)), sorted(set(found) - set(checksums))
     if missing:
-        return f"lacks its file {missing[0]}"
-    if strange:
-        return f"has a file that is not its own: {strange[0]}"
-    changed = [name for name in sorted(sums) if sha256_of(found[name]) != sums[name]]
-    return f"has a file that was changed: {changed[0]}" if changed else ""
+        return f"is missing its file {missing[0]}"
+    if unexpected:
+        return f"contains an unexpected file: {unexpected[0]}"
+    changed = [name for name in sorted(checksums) if sha256_of(found[name]) != checksums[name]]
+    return f"contains a changed file: {changed[0]}" if changed else ""

@@ -1,4 +1,4 @@
-"""What a built engine depends on: the key that it is cached under, the same for every backend."""
+"""The key of an engine in the cache: everything that a built engine depends on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Dict, FrozenSet, List, Mapping, Tuple
 from espnet_ros.engines.base import EngineSpec
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_CPU_FACTS = Path("/proc/cpuinfo")
+_CPU_INFO = Path("/proc/cpuinfo")
 _BOARD_NAME = Path("/proc/device-tree/model")
 _SHARED_SOURCES = (
     "model/*.py",
@@ -23,22 +23,22 @@ _VECTOR_FLAGS = {
     "flags": ("sse", "ssse", "avx", "fma", "f16c", "amx"),  # x86
     "Features": ("neon", "vfp", "asimd", "fphp", "sve", "i8mm", "bf16"),  # ARM
 }
-"""Line of /proc/cpuinfo to the beginnings of those of its words that decide which kernels can run."""
+"""By line of /proc/cpuinfo: prefixes of the flags that decide which kernels can run."""
 
 
 def engine_key(spec: EngineSpec, backend: str, version: str, precision: str, device: str) -> Dict[str, str]:
-    """All that a built engine depends on.
+    """Return the key of an engine: everything that it depends on, by name.
 
-    The classes count, as the network's outputs; their names and colours are put to the labels afterwards. Threads are
-    chosen when an engine is loaded. An engine that depends on more (calibration images, modules that build it in a
-    folder of their own) adds that to the key.
+    Only the number of classes is in the key, because the class names and colours are applied to the labels later. The
+    number of threads is not, because it is set when an engine is loaded. Backends add what else they depend on, such
+    as the calibration images.
 
     Args:
-        spec: what is built; its weights are located.
-        backend: what runs it, never ``auto``.
-        version: of the backend's library.
-        precision: what it computes in, never ``auto``.
-        device: what it is built for: name and compute capability of a GPU, or ``cpu_device()``.
+        spec: what the engine is built from; its weights have been located.
+        backend: the backend, never ``auto``.
+        version: version of the backend's library.
+        precision: the engine's precision, never ``auto``.
+        device: device that the engine is built for: name and compute capability of a GPU, or ``cpu_device()``.
     """
     checkpoint = spec.checkpoint
     return {
@@ -46,7 +46,7 @@ def engine_key(spec: EngineSpec, backend: str, version: str, precision: str, dev
         "version": version,
         "precision": precision,
         "device": device,
-        "code": _sum_of_sources(backend),
+        "code": _hash_sources(backend),
         "weights": checkpoint.sha256,
         "network": checkpoint.network,
         "alpha": str(checkpoint.alpha),
@@ -57,28 +57,28 @@ def engine_key(spec: EngineSpec, backend: str, version: str, precision: str, dev
 
 
 def cpu_device() -> str:
-    """This machine's CPU and its vector instructions, as ``name; flag flag ...``.
+    """Return this machine's CPU and its vector instructions, as ``name; flag flag ...``.
 
-    Where the kernel knows the board (a Jetson, say) its name stands for the CPU's, and only what all cores can do
-    counts: a TX2's power modes switch off all cores of one kind, and an engine shall outlive a change of the mode.
+    If the kernel knows the board, such as a Jetson, the board's name replaces the CPU's. Only instructions that all
+    cores have are listed: a TX2's power modes switch off all cores of one kind, and an engine must work in each mode.
     """
-    return describe_cpu(_read(_CPU_FACTS), _read(_BOARD_NAME), platform.machine())
+    return describe_cpu(_read(_CPU_INFO), _read(_BOARD_NAME), platform.machine())
 
 
 def cpu_flags() -> Tuple[str, ...]:
-    """Those of the vector instructions of this machine's CPU, as /proc/cpuinfo has them."""
+    """Return the vector instructions of this machine's CPU, named as in /proc/cpuinfo."""
     return tuple(cpu_device().partition(";")[2].split())
 
 
-def describe_cpu(facts: str, board: str, machine: str) -> str:
-    """``cpu_device`` of a machine.
+def describe_cpu(cpu_info: str, board: str, machine: str) -> str:
+    """Return the ``cpu_device`` of any machine.
 
     Args:
-        facts: its /proc/cpuinfo, "" where there is none.
-        board: its name in the device tree, "" where there is none.
-        machine: architecture, for a CPU that has no name.
+        cpu_info: its /proc/cpuinfo, "" if it has none.
+        board: its name in the device tree, "" if it has none.
+        machine: its architecture, used if the CPU has no name.
     """
-    cores = [_parse_core(block) for block in facts.split("\n\n") if block.strip()]
+    cores = [_parse_core(block) for block in cpu_info.split("\n\n") if block.strip()]
     name = board.rstrip("\0").strip() or next((core["model name"] for core in cores if "model name" in core), machine)
     flags = [_vector_flags(core) for core in cores if not _VECTOR_FLAGS.keys().isdisjoint(core)]
     common = sorted(frozenset.intersection(*flags)) if flags else []
@@ -92,13 +92,13 @@ def _parse_core(block: str) -> Dict[str, str]:
 
 def _vector_flags(core: Mapping[str, str]) -> FrozenSet[str]:
     found: List[str] = []
-    for line, beginnings in _VECTOR_FLAGS.items():
-        found += [flag for flag in core.get(line, "").split() if flag.startswith(beginnings)]
+    for line, prefixes in _VECTOR_FLAGS.items():
+        found += [flag for flag in core.get(line, "").split() if flag.startswith(prefixes)]
     return frozenset(found)
 
 
-def _sum_of_sources(backend: str) -> str:
-    """SHA-256 of the code that decides what is in an entry, so that another release builds its own."""
+def _hash_sources(backend: str) -> str:
+    """Return the SHA-256 of the code that determines the content of an entry, so that a new release rebuilds it."""
     patterns = (*_SHARED_SOURCES, f"engines/{backend}*.py", f"engines/{backend}/*.py")
     sources = sorted({path for pattern in patterns for path in PACKAGE.glob(pattern)})
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

@@ -1,7 +1,7 @@
-"""Converts a checkpoint in a process of its own.
+"""Converts a checkpoint in a child process.
 
-Conversion needs torch, which takes seconds to import and hundreds of megabytes. A node that converts in a child
-process stays small, and the child runs at low priority, so that the stream of images keeps its rate.
+Conversion needs torch, which takes seconds to import and hundreds of megabytes of memory. A child process keeps the
+node small, and its low priority keeps the node's frame rate up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from espnet_ros.engines.base import EngineSpec
 from espnet_ros.errors import DatasetError, EngineError, WeightsError
 
 _NICENESS = 10
-_PASSED_ON = {error.__name__: error for error in (WeightsError, DatasetError)}
+_FORWARDED_ERRORS = {error.__name__: error for error in (WeightsError, DatasetError)}
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class ConversionRequest:
     """What to convert.
 
     Attributes:
-        spec: its weights are located; its precision may be ``auto``.
-        precision: what the engine will compute in, never ``auto``.
-        folder: where to write what the engine starts from.
+        spec: what the engine is built from. Its weights have been located; its precision may be ``auto``.
+        precision: the engine's precision, never ``auto``.
+        folder: where to write the engine's files.
     """
 
     spec: EngineSpec
@@ -37,19 +37,19 @@ class ConversionRequest:
 
 
 def convert_in_child(module: str, product: str, request: ConversionRequest) -> None:
-    """Have a child process of low priority fill the request's folder.
+    """Fill the request's folder in a child process of low priority.
 
     Args:
-        module: dotted name of a module that, run as a program, ends with what ``serve_conversion`` returns.
-        product: what the checkpoint becomes, for error messages.
+        module: dotted name of a module that, run as a program, exits with the result of ``serve_conversion``.
+        product: name of the format that the checkpoint is converted to, for error messages.
         request: what to convert.
 
     Raises:
         WeightsError: the weights do not fit the network.
-        DatasetError: the calibration images cannot be used.
-        EngineError: the conversion failed; the message holds what the child said last.
+        DatasetError: the calibration images cannot be read.
+        EngineError: the conversion failed; the message has the child's last output.
     """
-    # the caller's module search path goes along: it may not come from the environment
+    # pass the module search path on: it may not come from the environment
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     child = subprocess.run(
         [sys.executable, "-m", module],
@@ -63,8 +63,8 @@ def convert_in_child(module: str, product: str, request: ConversionRequest) -> N
     lines = child.stderr.decode(errors="replace").strip().splitlines()
     last = lines[-1] if lines else "no message"
     kind, _, message = last.partition(": ")
-    if kind in _PASSED_ON:
-        raise _PASSED_ON[kind](message)
+    if kind in _FORWARDED_ERRORS:
+        raise _FORWARDED_ERRORS[kind](message)
     spec = request.spec
     raise EngineError(
         f"{product} conversion of '{spec.checkpoint.name}' at {spec.input_size} failed ({child.returncode}): {last}"
@@ -72,12 +72,12 @@ def convert_in_child(module: str, product: str, request: ConversionRequest) -> N
 
 
 def serve_conversion(convert: Callable[[ConversionRequest], None]) -> int:
-    """The child's side: convert what stdin asks for. Returns the exit code."""
-    os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))  # the caller's priority may be low already
+    """Run in the child: convert the request from stdin, and return the exit code."""
+    os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))  # the parent's priority may already be low
     request = pickle.load(sys.stdin.buffer)
     try:
         convert(request)
-    except tuple(_PASSED_ON.values()) as error:
+    except tuple(_FORWARDED_ERRORS.values()) as error:
         sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
         return 1
     return 0

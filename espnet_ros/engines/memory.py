@@ -1,4 +1,4 @@
-"""Memory of the machine, and of this process. Where the C library is not glibc, nothing is changed."""
+"""Free memory of the machine, and glibc's allocator. With another C library the allocator is left alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _M_ARENA_MAX = -8  # malloc.h
 
 
 def available_memory() -> float:
-    """MiB that programs can still get without swapping, by ``MemAvailable``; infinity where the system does not say."""
+    """Return the memory that is available without swapping (``MemAvailable``), in MiB; infinity if unknown."""
     try:
         lines = MEMORY_INFO.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -23,16 +23,16 @@ def available_memory() -> float:
 
 
 def share_free_memory() -> None:
-    """Let all threads share two arenas; to be called before there are threads.
+    """Limit the allocator to two arenas for all threads. Call this before starting threads.
 
-    Engines are built in one thread and freed in another. By itself glibc gives every thread an arena of its own, up to
-    eight a core, and what was freed in one is of no use to the others.
+    Engines are built in one thread and freed in another. By default glibc gives each thread an arena, up to eight per
+    core, and memory that was freed in one arena is not available to the others.
     """
     _call_glibc("mallopt", _M_ARENA_MAX, 2)
 
 
 def return_free_memory() -> None:
-    """Give the system back what was freed. Takes milliseconds."""
+    """Return freed memory to the system. Takes milliseconds."""
     _call_glibc("malloc_trim", 0)
 
 

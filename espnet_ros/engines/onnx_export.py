@@ -1,4 +1,4 @@
-"""Converts a checkpoint to ONNX models, in a process of its own."""
+"""Converts a checkpoint to ONNX models, in a child process."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_ch
 from espnet_ros.types import ImageSize
 
 PIXELS, LABELS, CONFIDENCE = "pixels", "labels", "confidence"
-"""Names of the models' input and outputs."""
+"""Names of the input and the outputs of the models."""
 
-_OPSET = 17  # ONNX Runtime reads it since 1.12
+_OPSET = 17  # supported since ONNX Runtime 1.12
 _EXAMPLE_SIZE = ImageSize(64, 96)
 
 
 def model_file(dtype: str, with_confidence: bool) -> str:
-    """Name of the model for one kind of call.
+    """Return the file name of the model for one kind of call.
 
     Args:
-        dtype: of the pixels, ``uint8`` or ``float32``.
-        with_confidence: whether it gives the confidence too.
+        dtype: dtype of the pixels, ``uint8`` or ``float32``.
+        with_confidence: whether the model also computes the confidence.
     """
     return f"{dtype}_{CONFIDENCE if with_confidence else LABELS}.onnx"
 
 
 def export_in_child(spec: EngineSpec, folder: Path) -> None:
-    """Write the four models into ``folder``, from a child process of low priority.
+    """Write the four models into ``folder``, in a child process of low priority.
 
     Raises:
         WeightsError: the weights do not fit the network.
-        EngineError: the conversion failed; the message holds what the child said last.
+        EngineError: the conversion failed; the message has the child's last output.
     """
     convert_in_child(__name__, "ONNX", ConversionRequest(spec, "fp32", folder))
 
 
 def export(request: ConversionRequest) -> None:
-    """The conversion itself: (1, h, w, 3) BGR pixels to (1, h, w) uint8 labels, and confidence where it is wanted.
+    """Convert in this process: models from (1, h, w, 3) BGR pixels to (1, h, w) uint8 labels, and confidence.
 
-    There is one model for each kind of call, because ONNX Runtime computes whatever is in its graph, also what
-    nobody asks for.
+    There is one model for each kind of call, because ONNX Runtime computes everything in its graph, even outputs that
+    are not requested.
     """
     import onnx
     import torch
@@ -52,38 +52,38 @@ def export(request: ConversionRequest) -> None:
 
     checkpoint, folder = request.spec.checkpoint, request.folder
     graph = SegmentationGraph(load_network(checkpoint), checkpoint).eval()
-    whole = folder / model_file("uint8", with_confidence=True)
+    complete = folder / model_file("uint8", with_confidence=True)
     sizes = {1: "height", 2: "width"}
     with torch.inference_mode(), warnings.catch_warnings():
-        # the newer exporter, which this one's warning recommends, needs one package more
+        # the warning recommends the newer exporter, which needs another package
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             graph,
-            # the trace does not depend on the size, and a small example takes a fraction of the time and memory
+            # the trace does not depend on the size, and a small example saves time and memory
             (torch.zeros(1, *_EXAMPLE_SIZE, 3, dtype=torch.uint8),),
-            str(whole),
+            str(complete),
             dynamo=False,
             opset_version=_OPSET,
             input_names=[PIXELS],
             output_names=[LABELS, CONFIDENCE],
             dynamic_axes={PIXELS: sizes, LABELS: sizes, CONFIDENCE: sizes},
         )
-    model = onnx.load(str(whole))
+    model = onnx.load(str(complete))
     _fix_size(model, request.spec.input_size)
-    onnx.save(model, str(whole))
+    onnx.save(model, str(complete))
     labels_only = folder / model_file("uint8", with_confidence=False)
-    onnx.utils.extract_model(str(whole), str(labels_only), [PIXELS], [LABELS], infer_shapes=False)
+    onnx.utils.extract_model(str(complete), str(labels_only), [PIXELS], [LABELS], infer_shapes=False)
     for with_confidence in (True, False):
         model = onnx.load(str(folder / model_file("uint8", with_confidence)))
-        # the graph converts its pixels to float32 itself, whatever they are
+        # the graph starts with a conversion to float32, so it accepts any pixel type
         model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         onnx.save(model, str(folder / model_file("float32", with_confidence)))
 
 
 def _fix_size(model: Any, size: ImageSize) -> None:
-    """Give input and outputs their one size, so that ONNX Runtime can plan with it.
+    """Set the size of the input and the outputs, so that ONNX Runtime can plan its memory.
 
-    What the exporter noted of sizes and types in between goes; ONNX Runtime infers them.
+    The exporter's intermediate shapes are removed; ONNX Runtime infers them.
     """
     del model.graph.value_info[:]
     for value in model.graph.input:

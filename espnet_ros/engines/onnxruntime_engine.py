@@ -1,4 +1,4 @@
-"""ONNX Runtime: on any CPU, and on a CUDA device where its build has the provider. Starts without importing torch."""
+"""The ONNX Runtime backend: any CPU, or a CUDA device if the installed build supports it. Starts without torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from espnet_ros.engines.onnx_export import PIXELS, export_in_child, model_file
 from espnet_ros.errors import EngineError
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# They have no base of their own. RuntimeError: what pybind11 makes of any other exception.
+# ONNX Runtime's errors have no common base. pybind11 turns all other C++ exceptions into RuntimeError.
 _FAILURES: Tuple[Any, ...] = (
     RuntimeError,
     native.Fail,
@@ -31,20 +31,23 @@ _FAILURES: Tuple[Any, ...] = (
 
 
 class OnnxRuntimeEngine:
-    """The segmentation graph in ONNX Runtime, in fp32.
+    """Runs the segmentation graph in ONNX Runtime, in fp32.
 
-    One session is made for each kind of call (uint8 or float32 pixels, with or without confidence) when it is first
-    needed. It takes the plain model and optimises it at every start, which takes a fraction of a second: a model that
-    is saved optimised fits one kind of processor alone.
+    Each kind of call (uint8 or float32 pixels, with or without confidence) has a session that is created at its first
+    use. The cache holds the plain model, which is optimised at every start in a fraction of a second, because a saved
+    optimised model fits only one kind of processor.
+
+    Raises:
+        EngineError: the precision is not supported, or ONNX Runtime failed.
     """
 
     backend = "onnxruntime"
     precision = "fp32"
 
-    def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
+    def __init__(self, spec: EngineSpec, reason: str = "requested") -> None:
         if spec.precision not in ("auto", "fp32"):
             raise EngineError(
-                f"precision '{spec.precision}' is not offered by backend 'onnxruntime', which computes in fp32"
+                f"precision '{spec.precision}' is not supported by backend 'onnxruntime', which computes in fp32"
             )
         self.spec = spec
         self.reason = reason
@@ -53,7 +56,7 @@ class OnnxRuntimeEngine:
         key = engine_key(spec, self.backend, onnxruntime.__version__, self.precision, device="any")
         self._entry = EngineCache(spec.cache).find_or_build(key, self._export, spec.checkpoint.name)
         self._sessions: Dict[Tuple[str, bool], Any] = {}
-        # what cannot run here fails now, not at the first image
+        # fail now, not at the first image
         self.device = _describe(self._session("uint8", False).get_providers())
 
     def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
@@ -66,7 +69,7 @@ class OnnxRuntimeEngine:
         return EngineOutput(outputs[0][0], outputs[1][0] if with_confidence else None)
 
     def close(self) -> None:
-        """Free the sessions."""
+        """See ``Engine.close``."""
         self._sessions.clear()
 
     def _export(self, folder: Path) -> None:
@@ -81,9 +84,9 @@ class OnnxRuntimeEngine:
     def _start(self, model: Path) -> Any:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # left to itself ONNX Runtime binds its threads to cores, which other programs need too
+        # by default ONNX Runtime pins its threads to cores, which other programs need as well
         options.intra_op_num_threads = self.spec.threads or len(os.sched_getaffinity(0))
-        # its threads would go on looking for work for tens of milliseconds after every image
+        # by default its threads spin for tens of milliseconds after every image
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             return onnxruntime.InferenceSession(str(model), options, providers=self._providers)
@@ -92,11 +95,11 @@ class OnnxRuntimeEngine:
 
 
 def _choose_providers() -> List[Any]:
-    """The CUDA device where there is one, without TF32, which would not be fp32."""
+    """Return CUDA, if available, without TF32 (which would not be fp32), then the CPU."""
     available = onnxruntime.get_available_providers()
     return [(_CUDA, {"use_tf32": "0"}), _CPU] if _CUDA in available else [_CPU]
 
 
 def _describe(providers: List[str]) -> str:
-    """What the session runs on: ONNX Runtime falls back to the CPU by itself where CUDA does not start."""
+    """Return the device of a session. ONNX Runtime silently falls back to the CPU if CUDA does not start."""
     return "CUDA" if providers[0] == _CUDA else "CPU"

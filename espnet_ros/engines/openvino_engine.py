@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: the default where there is no GPU. Starts from its cache without importing torch."""
+"""The OpenVINO backend, on a CPU. Starts from its cache without importing torch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from espnet_ros.errors import EngineError
 
 PRECISIONS = ("fp32", "bf16", "int8")
 INT8_FLAGS = ("avx512_vnni", "avx_vnni")
-"""Instructions without which int8 is no faster than what it replaces."""
+"""CPU flags of which int8 needs one to be faster than floating point."""
 _logger = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
-    """The segmentation graph, compiled for this CPU.
+    """Runs the segmentation graph, compiled for this CPU.
 
-    One variant is compiled for each kind of call (uint8 or float32 pixels, with or without confidence) when it is
-    first needed, since confidence nobody asked for would cost a tenth of the time.
+    Each kind of call (uint8 or float32 pixels, with or without confidence) has a variant that is compiled at its first
+    use. Always computing the confidence would cost a tenth of the time.
 
     Raises:
-        EngineError: the precision is not to be had, or keeps too few labels; or OpenVINO failed.
+        EngineError: the precision is not supported or changes too many labels, or OpenVINO failed.
     """
 
     backend = "openvino"
 
-    def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
+    def __init__(self, spec: EngineSpec, reason: str = "requested") -> None:
         self.spec = spec
         self.reason = reason
         self._core = openvino_core()
@@ -65,11 +65,11 @@ class OpenVinoEngine:
         return EngineOutput(labels, confidence)
 
     def close(self) -> None:
-        """Free the compiled variants."""
+        """See ``Engine.close``."""
         self._requests.clear()
 
     def _prepare(self) -> Tuple[str, str]:
-        """The precision to compute in, and the file of the model converted for it."""
+        """Return the precision, and the file of the model that was converted for it."""
         requested = self.spec.precision
         if requested != "auto":
             return requested, self._convert(self._require(requested))
@@ -83,9 +83,10 @@ class OpenVinoEngine:
 
     def _require(self, precision: str) -> str:
         if precision not in PRECISIONS:
-            raise EngineError(f"precision '{precision}' is not offered by backend 'openvino': {', '.join(PRECISIONS)}")
+            supported = ", ".join(PRECISIONS)
+            raise EngineError(f"precision '{precision}' is not supported by backend 'openvino', which has {supported}")
         if precision == "bf16" and not self._has_bf16:
-            raise EngineError(f"precision 'bf16' needs a CPU that computes in it; {self.device} does not")
+            raise EngineError(f"precision 'bf16' needs a CPU that supports bf16; {self.device} does not")
         return precision
 
     def _convert(self, precision: str) -> str:
@@ -96,8 +97,8 @@ class OpenVinoEngine:
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         if precision == "int8":
-            verdict = read_agreement_result(entry)
-            if verdict.refusal:
-                raise EngineError(f"precision 'int8': {verdict.refusal}")
-            _logger.info("int8: %s", verdict)
+            agreement = read_agreement_result(entry)
+            if agreement.refusal:
+                raise EngineError(f"precision 'int8': {agreement.refusal}")
+            _logger.info("int8: %s", agreement)
         return str(entry / MODEL_FILE)

@@ -1,4 +1,4 @@
-"""OpenVINO's core, and a model compiled for one kind of call."""
+"""OpenVINO's core, and the compilation of a model for one kind of call."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ELEMENT_TYPES = {"uint8": openvino.Type.u8, "float32": openvino.Type.f32}
 
 @lru_cache(maxsize=1)
 def openvino_core() -> openvino.Core:
-    """The one Core of the process, which is never freed.
+    """Return the only Core of the process, which is never freed.
 
-    OpenVINO's CPU plugin gives the thread that loads it a signal stack of its own and frees it with the last Core, in
-    whichever thread that happens. After an engine built in one thread is closed in another, the next signal would
-    find its stack gone, and the process would die of it.
+    OpenVINO's CPU plugin gives the thread that loads it an alternative signal stack and frees that stack with the last
+    Core, in whichever thread that happens. If an engine were built in one thread and closed in another, the next
+    signal would use the freed stack and kill the process.
     """
-    # oneDNN keeps the kernels of 1024 primitives by default, also of engines long freed; with 64 it builds as fast
+    # by default oneDNN caches 1024 primitives, even of freed engines; with 64, building is as fast
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     return openvino.Core()
 
@@ -28,15 +28,15 @@ def openvino_core() -> openvino.Core:
 def compile_variant(
     core: openvino.Core, model: Any, dtype: str, with_confidence: bool, precision: str, threads: int
 ) -> Any:
-    """An inference request for one kind of call.
+    """Compile a model for one kind of call and return its inference request.
 
     Args:
         core: ``openvino_core()``.
-        model: (1, h, w, 3) float32 pixels to labels and confidence; left as it is.
-        dtype: of the pixels that the request takes, ``uint8`` or ``float32``.
-        with_confidence: whether it gives the confidence too.
-        precision: of what is not quantised: ``fp32``, or ``auto`` for bf16 where the CPU has it.
-        threads: 0 for all cores.
+        model: model from (1, h, w, 3) float32 pixels to labels and confidence. It is not changed.
+        dtype: dtype of the pixels, ``uint8`` or ``float32``.
+        with_confidence: whether the request also returns the confidence.
+        precision: precision of layers that are not quantised: ``fp32``, or ``auto`` for bf16 if the CPU supports it.
+        threads: number of threads; 0 uses all cores.
     """
     outputs = model.outputs if with_confidence else model.outputs[:1]
     typed = PrePostProcessor(openvino.Model(outputs, model.get_parameters()).clone())
@@ -48,7 +48,7 @@ def compile_variant(
         {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and precision == "auto" else "f32",
-            # left to itself OpenVINO takes one thread a physical core, and some machines hide theirs
+            # by default OpenVINO uses one thread per physical core, but some machines hide their physical cores
             "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
         },
     )

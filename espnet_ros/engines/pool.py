@@ -1,4 +1,4 @@
-"""Engines that are ready but not in use."""
+"""Pool of engines that are ready but not in use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class EnginePool(Generic[Key]):
-    """Holds engines by what they were built from. Closes none: who takes one out owns it.
+    """Holds engines by key, in order of use: the engine put in last is the most recently used.
 
-    The one that was put in last counts as the newest used. Any thread may use the pool.
+    The pool never closes an engine: whoever takes one out owns it. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -22,19 +22,19 @@ class EnginePool(Generic[Key]):
         self._lock = threading.Lock()
 
     def items(self) -> List[Tuple[Key, Engine]]:
-        """All of them, the newest used first."""
+        """Return keys and engines, the most recently used first."""
         with self._lock:
             return list(reversed(self._engines.items()))
 
     def put(self, key: Key, engine: Engine) -> Optional[Engine]:
-        """Take in an engine; returns the one that was there under the same key."""
+        """Add an engine and return the one that it replaces, if any."""
         with self._lock:
-            displaced = self._engines.pop(key, None)
+            replaced = self._engines.pop(key, None)
             self._engines[key] = engine
-            return displaced
+            return replaced
 
     def take(self, key: Key, condition: Callable[[Engine], bool] = lambda engine: True) -> Optional[Engine]:
-        """Hand out the engine with this key; None where there is none, or it does not meet the condition."""
+        """Remove and return the engine with this key; None if there is none or it does not meet the condition."""
         with self._lock:
             engine = self._engines.get(key)
             if engine is None or not condition(engine):
@@ -42,11 +42,11 @@ class EnginePool(Generic[Key]):
             return self._engines.pop(key)
 
     def take_oldest(self) -> Optional[Engine]:
-        """Hand out the engine that was not used for longest; None where there is none."""
+        """Remove and return the least recently used engine; None if the pool is empty."""
         with self._lock:
             return self._engines.popitem(last=False)[1] if self._engines else None
 
     def take_all_but(self, keys: Container[Key]) -> List[Engine]:
-        """Hand out every engine that has none of these keys."""
+        """Remove and return all engines except those with these keys."""
         with self._lock:
             return [self._engines.pop(key) for key in list(self._engines) if key not in keys]

@@ -1,4 +1,4 @@
-"""Lower priority for what runs beside a stream of images. Where the system has no /proc, nothing changes."""
+"""Low priority for background work, so that it does not slow down the images. Does nothing without /proc."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple
 
 NICENESS = 10
-"""Added to the thread's own. At 10 it gets a tenth of a busy core. More would be worse for the stream: a thread that
-holds Python's lock, or an allocator's, and hardly ever runs holds up those that wait for it."""
+"""Added to the thread's niceness. At 10 the thread gets a tenth of a busy core. More would hurt the images: a thread
+that holds Python's lock, or the allocator's, and hardly ever runs blocks the threads that wait for the lock."""
 TASKS = Path("/proc/self/task")
 
 
 class Priority(NamedTuple):
-    """How the system schedules one thread: policy (``os.SCHED_...``) and niceness."""
+    """Scheduling of one thread: policy (``os.SCHED_...``) and niceness."""
 
     policy: int
     niceness: int
@@ -24,69 +24,69 @@ class Priority(NamedTuple):
 
 @contextmanager
 def low_priority() -> Iterator[None]:
-    """Lower this thread's priority; at the end raise it again, and that of every thread born of it.
+    """Lower the priority of this thread inside the ``with`` block, then restore it, also for threads started inside.
 
-    An engine's own threads are born while it is built, and inherit priority. Left as they are they would label the
-    stream of images at low priority later.
+    An engine starts its threads while it is built, and they inherit the priority. Without the restoration they would
+    later label images at low priority.
 
-    Raising niceness again is a privilege (CAP_SYS_NICE or RLIMIT_NICE). Without it the thread takes the policy
-    SCHED_BATCH instead, which anybody may take back: such a thread never interrupts another by waking up, but shares
-    a busy core evenly.
+    Restoring the niceness needs a privilege (CAP_SYS_NICE or RLIMIT_NICE). Without it the thread uses the policy
+    SCHED_BATCH instead, which needs none: such a thread does not preempt others when it wakes up, but shares a busy
+    core evenly.
     """
     if not TASKS.is_dir():
         yield
         return
-    may_raise = _may_raise()
-    before, usual = set(list_threads()), priority_of(0)
-    if may_raise:
-        os.setpriority(os.PRIO_PROCESS, 0, usual.niceness + NICENESS)
+    may_restore = _may_restore_niceness()
+    before, normal = set(list_threads()), priority_of(0)
+    if may_restore:
+        os.setpriority(os.PRIO_PROCESS, 0, normal.niceness + NICENESS)
     else:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     lowered = priority_of(0)
     try:
         yield
     finally:
-        _restore(0, lowered, usual)
+        _restore(0, lowered, normal)
         for thread in set(list_threads()) - before:
-            _restore(thread, lowered, usual)
+            _restore(thread, lowered, normal)
 
 
 def list_threads() -> List[int]:
-    """Ids of the threads of this process, as the kernel has them."""
+    """Return the kernel's ids of the threads of this process."""
     return [int(path.name) for path in TASKS.iterdir()]
 
 
 def priority_of(thread: int) -> Priority:
-    """Priority of one thread of this process; 0 is the calling one.
+    """Return the priority of one thread of this process; 0 is the calling thread.
 
     Raises:
-        OSError: it has ended.
+        OSError: the thread has ended.
     """
     return Priority(os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread))
 
 
-def _restore(thread: int, lowered: Priority, usual: Priority) -> None:
+def _restore(thread: int, lowered: Priority, normal: Priority) -> None:
     try:
         if priority_of(thread) != lowered:
             return
-        if lowered.niceness != usual.niceness:
-            os.setpriority(os.PRIO_PROCESS, thread, usual.niceness)
-        if lowered.policy != usual.policy:
-            os.sched_setscheduler(thread, usual.policy, os.sched_param(0))
-    except OSError:  # it has ended meanwhile
+        if lowered.niceness != normal.niceness:
+            os.setpriority(os.PRIO_PROCESS, thread, normal.niceness)
+        if lowered.policy != normal.policy:
+            os.sched_setscheduler(thread, normal.policy, os.sched_param(0))
+    except OSError:  # the thread has ended in the meantime
         pass
 
 
 @lru_cache(maxsize=1)
-def _may_raise() -> bool:
-    """Whether a thread of this process may take back the niceness it took. Tried out in a thread of its own."""
+def _may_restore_niceness() -> bool:
+    """Return whether a thread may lower its niceness again after raising it. Tries it out in a new thread."""
     outcome: List[bool] = []
 
     def try_it() -> None:
-        usual = priority_of(0).niceness
+        niceness = priority_of(0).niceness
         try:
-            os.setpriority(os.PRIO_PROCESS, 0, usual + 1)
-            os.setpriority(os.PRIO_PROCESS, 0, usual)
+            os.setpriority(os.PRIO_PROCESS, 0, niceness + 1)
+            os.setpriority(os.PRIO_PROCESS, 0, niceness)
         except OSError:
             return
         outcome.append(True)

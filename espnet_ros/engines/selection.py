@@ -1,4 +1,4 @@
-"""Chooses the backend, builds its engine, and falls back to the next one where that fails."""
+"""Chooses a backend and builds its engine. If that fails, ``auto`` falls back to the next backend."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Candidate(NamedTuple):
-    """A backend that may be tried.
+    """A backend that can be tried.
 
     Attributes:
-        backend: its name.
-        reason: why it would be taken.
-        problem: why it cannot run on this machine; "" where nothing is known against it.
-        device: ``cuda``, ``cpu`` or ``auto``, for backends that know several.
+        backend: name of the backend.
+        reason: why it would be chosen.
+        problem: why it cannot run on this machine; "" if no reason is known.
+        device: ``cuda``, ``cpu`` or ``auto``, for backends that support several devices.
     """
 
     backend: str
@@ -31,26 +31,26 @@ class Candidate(NamedTuple):
 
 
 def list_candidates(requested: str) -> List[Candidate]:
-    """The backends that ``requested`` means on this machine, the best one first. Imports none of them."""
+    """Return the backends to try for a request on this machine, the best one first. Imports none of them."""
     if requested != "auto":
-        return [Candidate(requested, "asked for", _why_not(requested))]
+        return [Candidate(requested, "requested", _missing_module(requested))]
     gpu = "an NVIDIA device is present"
     no_gpu = "" if has_nvidia_device() else "no NVIDIA device"
     return [
-        Candidate("tensorrt", f"auto: {gpu}", no_gpu or _why_not("tensorrt")),
-        Candidate("torch", f"auto: {gpu}", no_gpu or _why_not("torch"), "cuda"),
-        Candidate("native", "auto: the fastest on a CPU", _why_not("native")),
-        Candidate("openvino", "auto: fast on any CPU", _why_not("openvino")),
-        Candidate("onnxruntime", "auto: runs on any CPU", _why_not("onnxruntime")),
-        Candidate("torch", "auto: runs anywhere", _why_not("torch"), "cpu"),
+        Candidate("tensorrt", f"auto: {gpu}", no_gpu or _missing_module("tensorrt")),
+        Candidate("torch", f"auto: {gpu}", no_gpu or _missing_module("torch"), "cuda"),
+        Candidate("native", "auto: the fastest on a CPU", _missing_module("native")),
+        Candidate("openvino", "auto: fast on any CPU", _missing_module("openvino")),
+        Candidate("onnxruntime", "auto: runs on any CPU", _missing_module("onnxruntime")),
+        Candidate("torch", "auto: runs anywhere", _missing_module("torch"), "cpu"),
     ]
 
 
 def choose_backend(requested: str) -> Candidate:
-    """The backend that is tried first. Imports none of them.
+    """Return the backend to try first. Imports none of them.
 
     Raises:
-        EngineError: it is not installed, or ``auto`` finds none.
+        EngineError: the backend is not installed, or ``auto`` finds none.
     """
     candidates = list_candidates(requested)
     for candidate in candidates:
@@ -60,23 +60,26 @@ def choose_backend(requested: str) -> Candidate:
 
 
 def build_engine(spec: EngineSpec, excluded: Collection[str] = ()) -> Engine:
-    """Build and warm up the engine that ``spec`` asks for. The first time this may take long.
+    """Build an engine, or load it from the cache. Building can take minutes.
 
-    Where ``auto`` is asked for and a backend fails, the next one is tried; the log and the engine's ``reason`` say why.
+    With the backend ``auto``, the next backend is tried when one fails. The log and the engine's ``reason`` have the
+    failures.
 
     Args:
         spec: what to build.
         excluded: backends not to try, such as one that has just failed.
 
     Raises:
-        EngineError: no backend can build it; the message has each one's reason.
-        WeightsError, ClassTableError: the weights fit neither network nor class table, whatever the backend.
+        EngineError: no backend can build the engine; the message has the reason of each.
+        WeightsError: the weights do not fit the network.
+        ClassTableError: the class table does not fit the weights.
+        DatasetError: the calibration images cannot be read.
     """
     spec.class_table.require_size(len(spec.checkpoint.load_class_table()), f"checkpoint '{spec.checkpoint.name}'")
     failures: List[str] = []
     for candidate in list_candidates(spec.backend):
         if candidate.problem or candidate.backend in excluded:
-            failures.append(f"{candidate.backend}: {candidate.problem or 'it failed before'}")
+            failures.append(f"{candidate.backend}: {candidate.problem or 'failed earlier'}")
             continue
         try:
             return BUILDERS[candidate.backend](spec, candidate._replace(reason=_explain(candidate, failures)))
@@ -85,14 +88,14 @@ def build_engine(spec: EngineSpec, excluded: Collection[str] = ()) -> Engine:
                 raise
             failures.append(f"{candidate.backend}: {error}")
             _logger.warning("backend %s cannot be used: %s", candidate.backend, error)
-        except ImportError as error:  # installed, and yet it cannot be loaded
+        except ImportError as error:  # installed, but it cannot be loaded
             failures.append(f"{candidate.backend}: {error}")
             _logger.warning("backend %s cannot be loaded: %s", candidate.backend, error)
     raise EngineError(_refusal(spec.backend, failures))
 
 
 def _explain(candidate: Candidate, failures: List[str]) -> str:
-    """The candidate's reason, with those of the better ones that could not be taken."""
+    """Return the reason for a candidate, followed by the failures of the better ones."""
     return "; ".join([candidate.reason, *failures])
 
 
@@ -135,7 +138,7 @@ def _build_fake(spec: EngineSpec, _candidate: Candidate) -> Engine:
 
 
 _MODULES = {"native": "llvmlite"}
-"""What a backend needs, where that is not a module of its name."""
+"""Python module of a backend, if its name is not the backend's."""
 BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
     "tensorrt": _build_tensorrt,
     "onnxruntime": _build_onnxruntime,
@@ -146,7 +149,7 @@ BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
 }
 
 
-def _why_not(backend: str) -> str:
+def _missing_module(backend: str) -> str:
     module = _MODULES.get(backend, backend)
     if backend == "fake" or is_installed(module):
         return ""
@@ -158,5 +161,5 @@ def is_installed(module: str) -> bool:
 
 
 def has_nvidia_device() -> bool:
-    """Whether the kernel driver of an NVIDIA GPU (desktop or Jetson) is loaded; asking torch would import it."""
+    """Return whether the kernel driver of an NVIDIA GPU (desktop or Jetson) is loaded, without importing torch."""
     return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/nvgpu"))  # noqa: PTH110

@@ -1,4 +1,4 @@
-"""PyTorch: eager on a CPU, where it is the reference that other engines are compared with; CUDA graphs on a GPU."""
+"""The PyTorch backend: CUDA graphs on a GPU; eager on a CPU, where it is the reference for other engines."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from espnet_ros.model.loading import load_network
 from espnet_ros.types import ImageSize
 
 GraphFunction = Callable[[Tensor], Tuple[Tensor, Tensor]]
-"""(1, h, w, 3) pixels to (1, h, w) labels and confidence, all on the engine's device."""
+"""Maps (1, h, w, 3) pixels to (1, h, w) labels and confidence, all on the engine's device."""
 ImageFunction = Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]]
-"""(h, w, 3) pixels to (h, w) labels and confidence, all in the process's memory."""
+"""Maps (h, w, 3) pixels to (h, w) labels and confidence, all in host memory."""
 
 _PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp16", "fp32")}
-"""By device; the first is what ``auto`` means."""
-_WARM_UP_RUNS = 3  # cuDNN tries its algorithms in the first
-# The last two: a torch that is too old.
+"""Precisions of each device; ``auto`` is the first."""
+_WARM_UP_RUNS = 3  # cuDNN benchmarks its algorithms in the first
+# TypeError and AttributeError: torch is too old.
 _CAPTURE_FAILURES = (RuntimeError, TypeError, AttributeError)
-_capture_lock = threading.Lock()  # torch captures one graph at a time in a process
+_capture_lock = threading.Lock()  # torch can capture only one graph at a time per process
 _logger = logging.getLogger(__name__)
 
 
 class TorchEngine:
-    """The segmentation graph in PyTorch: fp32 on a CPU, fp16 or fp32 on a CUDA device.
+    """Runs the segmentation graph in PyTorch: fp32 on a CPU, fp16 or fp32 on a CUDA device.
 
-    On a CUDA device it runs channels last, and each kind of pixels (uint8 or float32) has a CUDA graph, captured when
-    it is first needed. Where capturing fails it runs eagerly.
+    On a CUDA device the layout is channels-last, and each pixel type (uint8 or float32) has a CUDA graph that is
+    captured at its first use. If capturing fails, the engine runs eagerly.
 
     Args:
         spec: what to build.
         reason: why this backend was chosen.
-        device: ``cuda``, ``cpu``, or ``auto`` for the first of them that is there.
+        device: ``cuda``, ``cpu``, or ``auto``: a CUDA device if there is one, otherwise the CPU.
     """
 
     backend = "torch"
 
-    def __init__(self, spec: EngineSpec, reason: str = "asked for", device: str = "auto") -> None:
+    def __init__(self, spec: EngineSpec, reason: str = "requested", device: str = "auto") -> None:
         self.spec = spec
         self.reason = reason
         self._device = _choose_device(device)
@@ -57,7 +57,7 @@ class TorchEngine:
             if self._device.type == "cuda":
                 self.device = torch.cuda.get_device_name()
                 torch.backends.cudnn.benchmark = True
-                torch.backends.cudnn.allow_tf32 = False  # it would not be fp32
+                torch.backends.cudnn.allow_tf32 = False  # TF32 would not be fp32
             graph = SegmentationGraph(network, spec.checkpoint).eval()
             self._graph = prepare_graph(graph, self._device, self.precision)
         except RuntimeError as error:
@@ -65,7 +65,7 @@ class TorchEngine:
         self._runs: Dict[str, ImageFunction] = {}
 
     def infer(self, pixels: np.ndarray, with_confidence: bool = False) -> EngineOutput:
-        """See ``Engine.infer``. The graph computes the confidence in any case."""
+        """See ``Engine.infer``. The graph always computes the confidence."""
         check_pixels(pixels, self.spec.input_size)
         variant = str(pixels.dtype)
         try:
@@ -78,7 +78,7 @@ class TorchEngine:
         return EngineOutput(labels, confidence if with_confidence else None)
 
     def close(self) -> None:
-        """Free the network and its CUDA graphs."""
+        """See ``Engine.close``."""
         self._runs.clear()
         del self._graph
         if self._device.type == "cuda":
@@ -86,28 +86,29 @@ class TorchEngine:
 
 
 def choose_precision(requested: str, device_type: str) -> str:
-    """What to compute in on ``cpu`` or ``cuda``.
+    """Return the precision to use on ``cpu`` or ``cuda``.
 
     Raises:
-        EngineError: the device does not offer what is asked for.
+        EngineError: the device does not support the requested precision.
     """
-    offered = _PRECISIONS[device_type]
+    supported = _PRECISIONS[device_type]
     if requested == "auto":
-        return offered[0]
-    if requested not in offered:
+        return supported[0]
+    if requested not in supported:
         raise EngineError(
-            f"precision '{requested}' is not offered by backend 'torch' on {device_type}: {' or '.join(offered)}"
+            f"precision '{requested}' is not supported by backend 'torch' on {device_type}, which has "
+            f"{', '.join(supported)}"
         )
     return requested
 
 
 def prepare_graph(graph: SegmentationGraph, device: torch.device, precision: str) -> GraphFunction:
-    """Bring the graph to its device, precision and layout.
+    """Move the graph to its device, precision and memory layout.
 
-    In fp16 the convolutions and their weights are; normalisation and the confidence's softmax stay in fp32.
+    In fp16, convolutions and their weights are fp16; normalisation and the softmax of the confidence stay in fp32.
 
     Raises:
-        RuntimeError: the device fails.
+        RuntimeError: the device failed.
     """
     graph.to(device)
     if device.type == "cuda":
@@ -116,7 +117,7 @@ def prepare_graph(graph: SegmentationGraph, device: torch.device, precision: str
         return graph
     for module in graph.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            module.half()  # autocast would convert them for every image
+            module.half()  # autocast would convert the weights for every image
 
     def run(batch: Tensor) -> Tuple[Tensor, Tensor]:
         with torch.autocast(device.type, torch.float16, cache_enabled=False):
@@ -127,22 +128,22 @@ def prepare_graph(graph: SegmentationGraph, device: torch.device, precision: str
 
 
 def start_run(graph: GraphFunction, size: ImageSize, dtype: str, device: torch.device) -> ImageFunction:
-    """What labels images of one kind from now on: a CUDA graph where that works, else ``graph`` as it is.
+    """Return a function that labels images of one size and dtype: a CUDA graph if possible, otherwise ``graph``.
 
     Args:
-        graph: on ``device``.
-        size: of the images.
-        dtype: of their pixels, ``uint8`` or ``float32``.
-        device: where it runs.
+        graph: a graph on ``device``.
+        size: size of the images.
+        dtype: dtype of the pixels, ``uint8`` or ``float32``.
+        device: device of the graph.
 
     Raises:
-        RuntimeError: the device fails, also without a CUDA graph.
+        RuntimeError: the device failed, also without a CUDA graph.
     """
     if device.type == "cuda":
         try:
             return CapturedRun(graph, size, dtype)
         except _CAPTURE_FAILURES as error:
-            _logger.warning("torch runs eagerly, as capturing a CUDA graph failed: %s", error)
+            _logger.warning("torch runs eagerly because capturing a CUDA graph failed: %s", error)
 
     def run(pixels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         labels, confidence = graph(torch.from_numpy(pixels).unsqueeze(0).to(device))
@@ -152,10 +153,10 @@ def start_run(graph: GraphFunction, size: ImageSize, dtype: str, device: torch.d
 
 
 class CapturedRun:
-    """A CUDA graph of one kind of call: everything the GPU does for an image, launched at once.
+    """A CUDA graph for images of one size and dtype: all GPU work for an image in one launch.
 
-    Image and results pass through fixed memory, page-locked on the host. It has a stream of its own, so that an
-    engine that is built in one thread and one that runs in another do not wait for each other.
+    The image and the results are copied through page-locked host buffers. The graph has its own stream, so an engine
+    that is being built in one thread and another that runs in a second thread do not wait for each other.
 
     Raises:
         RuntimeError: capturing failed.
@@ -168,17 +169,17 @@ class CapturedRun:
         self._host_confidence = torch.empty((1, *size), dtype=torch.uint8, pin_memory=True)
         self._captured = torch.cuda.CUDAGraph()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._stream.wait_stream(torch.cuda.current_stream())  # it may still be preparing the weights
+        self._stream.wait_stream(torch.cuda.current_stream())  # the current stream may still be preparing the weights
         with _capture_lock, torch.cuda.stream(self._stream):
             self._pixels = torch.zeros((1, *size, 3), dtype=kind, device="cuda")
             for _ in range(_WARM_UP_RUNS):
                 graph(self._pixels)
-            # thread_local: another thread may use the GPU meanwhile, for the images that flow
+            # thread_local: another thread may label images on the GPU during the capture
             with torch.cuda.graph(self._captured, stream=self._stream, capture_error_mode="thread_local"):
                 self._labels, self._confidence = graph(self._pixels)
 
     def __call__(self, pixels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """(h, w, 3) pixels to (h, w) labels and confidence, valid until the next call."""
+        """Label (h, w, 3) pixels. The results are valid until the next call."""
         self._host_pixels.numpy()[0] = pixels
         with torch.cuda.stream(self._stream):
             self._pixels.copy_(self._host_pixels, non_blocking=True)

@@ -83,7 +83,7 @@ def test_what_cannot_run_is_listed_with_its_reason(spec, color_image, monkeypatc
     assert [row.name for row in comparison.rows] == [REFERENCE, "torch/fp32"]
     assert list(comparison.absent) == ["onnxruntime", "torch/int8"]
     assert comparison.absent["onnxruntime"].endswith("ModuleNotFoundError: No module named 'onnxruntime'")
-    assert "precision 'int8' is not offered" in comparison.absent["torch/int8"]
+    assert "precision 'int8' is not supported" in comparison.absent["torch/int8"]
     assert [row.agreement for row in comparison.rows] == [1.0, pytest.approx(1.0, abs=1e-3)]
     assert all(len(row.timing.seconds) == 2 for row in comparison.rows)
 

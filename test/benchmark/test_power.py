@@ -137,7 +137,7 @@ def test_a_mode_that_the_board_lacks_is_refused_before_anything_is_set(tx2, out,
 def test_an_engine_that_fails_leaves_the_board_as_it_was(tx2, out, monkeypatch, capsys):
     monkeypatch.setenv("ESPNET_FAKE_FAIL_AFTER", "5")
     assert _run(out, "--modes", "MAXQ") == 1
-    assert "told to fail" in capsys.readouterr().err
+    assert "configured to fail" in capsys.readouterr().err
     assert (_sets(tx2), tx2.mode()) == ([1, 3], 3)
 
 

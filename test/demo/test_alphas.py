@@ -81,7 +81,7 @@ class _Engine:
 def test_engines_are_built_ahead_where_they_are_kept(monkeypatch, backend, num_built):
     specs = [resolve_spec(CITYSCAPES.changed({"alpha": alpha, "backend": "fake"})) for alpha in (5, 3)]
     built, said = [], []
-    monkeypatch.setattr(alphas, "choose_backend", lambda _requested: Candidate(backend, "asked for"))
+    monkeypatch.setattr(alphas, "choose_backend", lambda _requested: Candidate(backend, "requested"))
     monkeypatch.setattr(alphas, "build_engine", lambda spec: built.append(spec) or _Engine())
     _Engine.closed = 0
     build_ahead(specs, said.append)

@@ -44,6 +44,6 @@ def test_an_engine_may_reuse_its_buffer():
 def test_the_limits_of_a_precision_are_its_own(precision, enough, too_little, limit):
     assert AgreementResult(precision, enough, 8, LIMITS[precision]).refusal == ""
     assert AgreementResult(precision, too_little, 8, LIMITS[precision]).refusal == (
-        f"in {precision} only {100 * too_little:.2f} % of a sample's pixels have the label that torch gives them; "
-        f"at least {limit} % must"
+        f"in {precision} only {100 * too_little:.2f} % of the pixels have the same label as in torch, "
+        f"must be at least {limit} %"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from espnet_ros.engines import cache as cache_module
-from espnet_ros.engines.cache import EngineCache, noting_uses
+from espnet_ros.engines.cache import EngineCache, recorded_uses
 from espnet_ros.engines.cache_entry import entry_name
 from espnet_ros.errors import EngineError
 
@@ -78,28 +78,28 @@ def _edit_manifest(**changes):
 
 
 DAMAGES = {
-    "has a file that was changed: model.bin": lambda entry: (entry / "model.bin").write_text("on"),
-    "lacks its file model.bin": lambda entry: (entry / "model.bin").unlink(),
-    "has a file that is not its own: more": lambda entry: (entry / "more").write_text(""),
-    "has a file that is not its own: folder": lambda entry: (entry / "folder").mkdir(),
-    "has a symbolic link: model.bin": lambda entry: (
+    "contains a changed file: model.bin": lambda entry: (entry / "model.bin").write_text("on"),
+    "is missing its file model.bin": lambda entry: (entry / "model.bin").unlink(),
+    "contains an unexpected file: more": lambda entry: (entry / "more").write_text(""),
+    "contains an unexpected file: folder": lambda entry: (entry / "folder").mkdir(),
+    "contains a symbolic link: model.bin": lambda entry: (
         shutil.move(entry / "model.bin", entry.parent / "moved"),
         (entry / "model.bin").symlink_to(entry.parent / "moved"),
     ),
-    "has a manifest.json that is damaged": lambda entry: (entry / "manifest.json").write_text("{"),
+    "has a damaged manifest.json": lambda entry: (entry / "manifest.json").write_text("{"),
     "has no manifest.json": lambda entry: (entry / "manifest.json").unlink(),
-    "has another name than its key gives it": _edit_manifest(key={**KEY, "weights": "def"}),
+    "has a name that does not match its key": _edit_manifest(key={**KEY, "weights": "def"}),
     "is not a folder": _to_link,
 }
 MORE_DAMAGES = {
-    "has a manifest.json that is damaged": [
+    "has a damaged manifest.json": [
         _edit_manifest(files=["model.bin"]),
         _edit_manifest(key={"alpha": 8}),
         lambda entry: (entry / "manifest.json").write_text("[]"),
         lambda entry: (entry / "manifest.json").write_bytes(b"\xff\xfe"),
     ],
     "is not a folder": [lambda entry: (shutil.rmtree(entry), entry.write_text("x"))],
-    "lacks its file model.bin": [lambda entry: (entry / "model.bin").rename(entry / "other.bin")],
+    "is missing its file model.bin": [lambda entry: (entry / "model.bin").rename(entry / "other.bin")],
 }
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_or_foreign_entry_is_named_and_built_again(cache, caplog, prob
     assert cache.find(KEY) is None
     caplog.clear()
     assert _content(cache.find_or_build(KEY, _writer("two"))) == "two"
-    assert [record.getMessage() for record in caplog.records] == [f"engine cache: {entry} {problem}; it is built again"]
+    assert [record.getMessage() for record in caplog.records] == [f"engine cache: {entry} {problem}; rebuilding it"]
     assert cache.verify(listed) == ""
     assert not entry.is_symlink()
 
@@ -154,13 +154,13 @@ def test_a_folder_that_cannot_be_made_only_warns(tmp_path, caplog):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     cache = EngineCache(str(blocked / "engines"))
-    with noting_uses() as uses:
+    with recorded_uses() as uses:
         entry = cache.find_or_build(KEY, _writer("one"))
     assert _content(entry) == "one"
     assert [record.getMessage() for record in caplog.records] == [
-        f"engine cache: {cache.folder} cannot be written (Not a directory); this engine is not kept"
+        f"engine cache: {cache.folder} cannot be written (Not a directory); this engine will not be cached"
     ]
-    assert [(use.folder, use.is_kept) for use in uses] == [(entry, False)]
+    assert [(use.folder, use.is_cached) for use in uses] == [(entry, False)]
 
 
 def test_an_error_of_the_build_itself_is_not_taken_for_one_of_the_cache(cache, caplog):
@@ -194,7 +194,7 @@ def test_a_disk_that_fills_up_only_warns(cache, caplog):
     assert _content(entry) == "whole"
     assert entry == build.folders[1] and cache.folder not in entry.parents
     assert [record.getMessage() for record in caplog.records] == [
-        f"engine cache: {cache.folder} is on a disk that is full (No space left on device); this engine is not kept"
+        f"engine cache: {cache.folder} is on a full disk (No space left on device); this engine will not be cached"
     ]
     assert _unfinished(cache) == [] and cache.entries() == []
 
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_everywhere_is_an_error(cache):
 
 
 def test_a_build_that_fails_on_a_scarce_disk_is_tried_elsewhere(cache, caplog, monkeypatch):
-    monkeypatch.setattr(cache_module, "SCARCE", shutil.disk_usage("/").total + 1)
+    monkeypatch.setattr(cache_module, "MIN_FREE", shutil.disk_usage("/").total + 1)
     folders = []
 
     def build(folder):
@@ -245,7 +245,7 @@ def _read_only(folder):
 def test_a_read_only_file_system_only_warns(tmp_path):
     result = _run_mounted(_read_only(tmp_path), tmp_path)
     assert result.returncode == 0, result.stderr
-    warning = f"engine cache: {tmp_path} cannot be written (Read-only file system); this engine is not kept\n"
+    warning = f"engine cache: {tmp_path} cannot be written (Read-only file system); this engine will not be cached\n"
     assert result.stderr == warning
     assert list(tmp_path.iterdir()) == []
 
@@ -261,7 +261,7 @@ def test_a_small_disk_only_warns(tmp_path):
     assert result.returncode == 0, result.stderr
     first, second, used = result.stdout.split()
     assert Path(first).parent == tmp_path and second == used and Path(used).parent != tmp_path
-    assert "is on a disk that is full (No space left on device); this engine is not kept" in result.stderr
+    assert "is on a full disk (No space left on device); this engine will not be cached" in result.stderr
 
 
 def test_entries_carry_facts_for_people(cache):
@@ -306,11 +306,11 @@ def test_a_removed_entry_is_gone_and_built_again(cache):
 
 
 def test_uses_are_noted_while_they_are_asked_for(cache):
-    with noting_uses() as uses:
+    with recorded_uses() as uses:
         entry = cache.find_or_build(KEY, _writer("one"))
         cache.find_or_build(KEY, _never)
     cache.find_or_build(KEY, _never)
-    assert [(use.folder, use.seconds is None, use.is_kept) for use in uses] == [
+    assert [(use.folder, use.seconds is None, use.is_cached) for use in uses] == [
         (entry, False, True),
         (entry, True, True),
     ]

@@ -156,10 +156,10 @@ def test_another_entry_is_built_meanwhile(cache, gate, start):
 
 def test_a_process_that_waits_too_long_builds_for_itself(cache, gate, start, monkeypatch, caplog):
     start("a").wait_for("building")
-    monkeypatch.setattr(cache_module, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(cache_module, "LOCK_TIMEOUT", 0.1)
     entry = cache.find_or_build(KEY, lambda folder: (folder / "first").write_text("mine"))
     assert (entry / "first").read_text() == "mine" and entry.parent != cache.folder
-    assert f"has {NAME} locked by a process that does not finish; this engine is not kept" in caplog.text
+    assert f"has {NAME} locked by a process that does not finish; this engine will not be cached" in caplog.text
 
 
 _READER = """

@@ -145,7 +145,7 @@ def test_a_table_of_another_size_is_refused(build):
 
 
 def test_a_precision_that_a_backend_lacks_is_refused(build):
-    with pytest.raises(EngineError, match="precision 'bf16' is not offered by backend 'torch'"):
+    with pytest.raises(EngineError, match="precision 'bf16' is not supported by backend 'torch'"):
         build("torch", precision="bf16")
 
 

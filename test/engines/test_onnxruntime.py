@@ -57,7 +57,9 @@ def test_the_model_without_confidence_does_not_compute_it(models):
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_a_precision_other_than_fp32_is_refused_by_name(spec, precision):
-    with pytest.raises(EngineError, match=f"'{precision}' is not offered by backend 'onnxruntime', which computes in"):
+    with pytest.raises(
+        EngineError, match=f"'{precision}' is not supported by backend 'onnxruntime', which computes in"
+    ):
         build_engine(replace(spec, precision=precision))
 
 

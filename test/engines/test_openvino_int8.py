@@ -68,7 +68,7 @@ def test_int8_that_loses_labels_is_refused_and_auto_takes_another(untrained_chec
             weights=str(checkpoint.path), backend="openvino", calibration=str(tmp_path), engine_cache=engine_cache
         )
     )
-    with pytest.raises(EngineError, match=r"precision 'int8': in int8 only \d+\.\d\d % .* at least 99 % must"):
+    with pytest.raises(EngineError, match=r"precision 'int8': in int8 only \d+\.\d\d % .* must be at least 99 %"):
         build_engine(replace(spec, precision="int8"))
     engine = build_engine(spec)
     engine.close()

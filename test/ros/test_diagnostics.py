@@ -55,7 +55,7 @@ def values(status):
 def test_a_healthy_node_is_ok_and_says_what_runs():
     engine, images = statuses()["front/espnet: engine"], statuses()["front/espnet: images"]
     assert (engine.level, images.level) == (DiagnosticStatus.OK, DiagnosticStatus.OK)
-    assert values(engine)["backend"] == "fake (asked for)"
+    assert values(engine)["backend"] == "fake (requested)"
     assert values(engine)["input_size"] == "64x96"
     assert values(engine)["latency_p95"] == "50.0 ms"
     assert images.message == "12.5 images a second answered"

@@ -111,10 +111,12 @@ def test_a_backend_that_was_asked_for_is_not_replaced(start_node, make_robot):
         robot.cameras["image"].publish(make_image())
         time.sleep(0.02)
     status = robot.status()
-    assert (status.state, status.backend, status.reason) == (EngineStatus.ACTIVE, "fake", "asked for")
+    assert (status.state, status.backend, status.reason) == (EngineStatus.ACTIVE, "fake", "requested")
     assert len(labels.messages) <= 3
     wait_until(lambda: engine_messages(robot, DiagnosticStatus.ERROR), "an error on /diagnostics")
-    assert any("fake engine: told to fail" in message for message in engine_messages(robot, DiagnosticStatus.ERROR))
+    assert any(
+        "fake engine: configured to fail" in message for message in engine_messages(robot, DiagnosticStatus.ERROR)
+    )
     assert node.is_alive()
 
 

@@ -198,7 +198,7 @@ def test_a_mode_whose_engine_cannot_be_built_is_undone_on_the_board_too(powered)
     with Images(powered):
         assert powered.robot.set(power_mode="half") == ""
         status = powered.wait_for_refusal("half")
-    assert "precision 'fp16' is not offered by backend 'native'" in status.trouble
+    assert "precision 'fp16' is not supported by backend 'native'" in status.trouble
     assert (status.power_mode, status.mode) == ("MAXP_CORE_ARM", "MAXP_CORE_ARM")
     assert (powered.tx2.calls()[-10:].count("-m 1"), powered.tx2.mode()) == (1, 3)
     assert powered.values() == before

@@ -68,7 +68,7 @@ def test_an_engine_that_cannot_be_built_puts_the_board_back(powered):
     assert powered.robot.set_together(power_mode="tx2_max_q", backend="native", weights="street") == ""
     before = powered.values()
     assert not powered.robot.change_state("configure")
-    assert "precision 'fp16' is not offered by backend 'native'" in powered.robot.status().message
+    assert "precision 'fp16' is not supported by backend 'native'" in powered.robot.status().message
     assert (powered.tx2.mode(), powered.tx2.calls().count("-m 3") >= 2) == (3, True)
     assert powered.values() == before
     assert powered.robot.set(backend="fake") == ""

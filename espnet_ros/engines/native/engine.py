@@ -40,7 +40,7 @@ class NativeEngine:
 
     backend = "native"
 
-    def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
+    def __init__(self, spec: EngineSpec, reason: str = "requested") -> None:
         self.spec = spec
         self.reason = reason
         self.device = cpu_device().partition(";")[0]
@@ -78,7 +78,7 @@ class NativeEngine:
     def _unsupported_reason(self, precision: str) -> str:
         """Return why the CPU does not support a precision; "" if it does."""
         if precision not in PRECISIONS:
-            return f"precision '{precision}' is not offered by backend 'native', which offers {', '.join(PRECISIONS)}"
+            return f"precision '{precision}' is not supported by backend 'native', which has {', '.join(PRECISIONS)}"
         required = {"int8": self._unit.int8, "bf16": self._unit.bf16, "fp32": None}[precision]
         if required is None or self._unit.has_any(required, self._flags):
             return ""
@@ -105,7 +105,7 @@ class NativeEngine:
 def _require_supported(spec: EngineSpec) -> None:
     network, width, classes = spec.checkpoint.network, spec.input_size.width, len(spec.class_table)
     if network != _NETWORK:
-        raise EngineError(f"network '{network}' is not offered by backend 'native', which runs {_NETWORK}")
+        raise EngineError(f"network '{network}' is not supported by backend 'native', which runs {_NETWORK}")
     if width < _MIN_WIDTH:
         raise EngineError(f"backend 'native' needs an input_width of at least {_MIN_WIDTH}, has {width}")
     if classes < _MIN_CLASSES:

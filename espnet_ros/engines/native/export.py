@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_ros.engines.agreement import judge_against_torch
+from espnet_ros.engines.agreement import compare_with_torch
 from espnet_ros.engines.base import EngineSpec
 from espnet_ros.engines.cache_key import cpu_flags
 from espnet_ros.engines.conversion_child import ConversionRequest, convert_in_child, serve_conversion
@@ -53,8 +53,7 @@ def export(request: ConversionRequest) -> None:
         return code.labels
 
     compared = images[1::2] or images
-    agreement = judge_against_torch(spec, network, request.precision, label, compared, LIMIT)
-    agreement.write(request.folder)
+    compare_with_torch(spec, network, request.precision, label, compared, LIMIT).write(request.folder)
 
 
 if __name__ == "__main__":

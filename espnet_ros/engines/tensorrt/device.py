@@ -63,7 +63,7 @@ def choose_precision(requested: str, gpu: Gpu) -> str:
         return "fp16" if "fp16" in gpu.precisions else "fp32"
     if requested not in PRECISIONS:
         raise EngineError(
-            f"precision '{requested}' is not offered by backend 'tensorrt', which offers {', '.join(PRECISIONS)}"
+            f"precision '{requested}' is not supported by backend 'tensorrt', which has {', '.join(PRECISIONS)}"
         )
     if requested not in gpu.precisions:
         raise EngineError(

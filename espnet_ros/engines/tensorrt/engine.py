@@ -39,7 +39,7 @@ class TensorRtEngine:
 
     backend = "tensorrt"
 
-    def __init__(self, spec: EngineSpec, reason: str = "asked for") -> None:
+    def __init__(self, spec: EngineSpec, reason: str = "requested") -> None:
         self.spec = spec
         self._runtime = CudaRuntime()
         self._gpu = find_gpu(self._runtime)

@@ -62,7 +62,7 @@ def test_int8_that_loses_labels_is_refused_and_auto_takes_another(untrained_chec
             engine_cache=engine_cache,
         )
     )
-    with pytest.raises(EngineError, match=r"precision 'int8': in int8 only \d+\.\d\d % .* at least 99 % must"):
+    with pytest.raises(EngineError, match=r"precision 'int8': in int8 only \d+\.\d\d % .* must be at least 99 %"):
         build_engine(replace(spec, precision="int8"))
     caplog.set_level(logging.INFO)
     engine = build_engine(spec)
@@ -78,12 +78,12 @@ def test_a_calibration_folder_without_images_is_named(shipped, tmp_path):
 
 def test_what_the_code_is_not_written_for_is_refused_by_name(shipped, untrained_checkpoint):
     encoder = replace(shipped, checkpoint=replace(shipped.checkpoint, network="espnet_c"))
-    with pytest.raises(EngineError, match="network 'espnet_c' is not offered by backend 'native', which runs espnet"):
+    with pytest.raises(EngineError, match="network 'espnet_c' is not supported by backend 'native', which runs espnet"):
         native.NativeEngine(encoder)
     with pytest.raises(EngineError, match="needs an input_width of at least 16, has 8"):
         native.NativeEngine(replace(shipped, input_size=shipped.input_size._replace(width=8)))
     with pytest.raises(
-        EngineError, match="precision 'fp16' is not offered by backend 'native', which offers int8, bf16, fp32"
+        EngineError, match="precision 'fp16' is not supported by backend 'native', which has int8, bf16, fp32"
     ):
         native.NativeEngine(replace(shipped, precision="fp16"))
 

@@ -97,7 +97,7 @@ def test_an_engine_says_what_it_is(build, spec):
     engine = build(spec)
     assert (engine.backend, engine.precision) == ("tensorrt", "fp16")
     assert re.search(r"compute capability \d+\.\d", engine.device)
-    assert re.search(r"^asked for; labels \d+\.\d\d % as torch's on 8 images$", engine.reason)
+    assert re.search(r"^requested; \d+\.\d\d % of the labels are the same as in torch \(8 images\)$", engine.reason)
 
 
 @versions
@@ -153,9 +153,9 @@ def test_int8_is_calibrated_with_the_images_given_and_tried_on_others(border, bu
     folder = build_here(replace(shipped, precision="int8", calibration=calibration_images(str(street_images))))
     from espnet_ros.engines.tensorrt.build_process import PLAN_FILE
 
-    verdict = read_agreement_result(folder)
-    assert verdict.images == 2  # every ninth of the folder's twelve
-    assert verdict.agreement >= 0.97
+    result = read_agreement_result(folder)
+    assert result.images == 2  # every ninth of the folder's twelve
+    assert result.agreement >= 0.97
     if not os.environ.get("STANDIN_GPU"):
         return
     plan = read_plan(folder / PLAN_FILE)

@@ -23,7 +23,7 @@ pytestmark = [needs_standin, pytest.mark.process]
     [
         (TX2, "int8", r"^precision 'int8' needs .*; NVIDIA Tegra X2, compute capability 6.2 supports only fp32, fp16$"),
         (PASCAL, "fp16", r"^precision 'fp16' needs .*; GTX 1080, compute capability 6.1 supports only fp32, int8$"),
-        (XAVIER, "bf16", r"^precision 'bf16' is not offered by backend 'tensorrt', which offers fp32, fp16, int8$"),
+        (XAVIER, "bf16", r"^precision 'bf16' is not supported by backend 'tensorrt', which has fp32, fp16, int8$"),
     ],
 )  # fmt: skip
 def test_a_precision_that_the_gpu_lacks_is_refused_before_the_build(border, fresh, caplog, gpu, precision, reason):
@@ -74,14 +74,16 @@ def test_labels_unlike_those_of_torch_are_refused(build_here, fresh, fault, prec
     """``constant``: a call that went unnoticed, so that every image gets the labels of the grey one."""
     folder = build_here(replace(fresh, precision=precision), fault)
     limit = {"fp16": 99, "int8": 97}[precision]
-    reason = rf"^in {precision} only \d+\.\d\d % of a sample's pixels have the label .*; at least {limit} % must$"
+    reason = (
+        rf"^in {precision} only \d+\.\d\d % of the pixels have the same label as in torch, must be at least {limit} %$"
+    )
     assert re.search(reason, read_agreement_result(folder).refusal)
-    assert [path.name for path in folder.iterdir()] == ["verdict.json"]
+    assert [path.name for path in folder.iterdir()] == ["agreement.json"]
 
 
 def test_a_refused_engine_is_not_built_again_at_every_start(border, fresh, caplog):
     border.faults("labels")
-    with pytest.raises(EngineError, match=r"in fp16 only 9\d\.\d\d % of a sample's pixels"):
+    with pytest.raises(EngineError, match=r"in fp16 only 9\d\.\d\d % of the pixels"):
         build_engine(fresh)
     caplog.clear()
     with pytest.raises(EngineError, match=r"in fp16 only .* \(cached in .*; delete it to build"):
@@ -95,7 +97,7 @@ def test_auto_takes_fp32_where_the_labels_of_fp16_are_refused(border, fresh, cap
     engine.close()
     assert engine.precision == "fp32"
     assert "in fp16 only" in engine.reason and "in fp16 only" in caplog.text
-    assert "labels 100.00 % as torch's" in engine.reason
+    assert "100.00 % of the labels are the same as in torch" in engine.reason
 
 
 def test_a_build_that_is_killed_says_so(border, fresh):

@@ -1,4 +1,4 @@
-"""Class tables: what each label id means and how it is drawn."""
+"""Class tables: the name, colour and costmap layer of each label id."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from espnet_ros.resources import share_folder
 Color = Tuple[int, int, int]
 _MAX_ID = 254  # 255 is UNLABELLED
 FLAT, STANDING, NO_GROUND = "flat", "standing", "none"
-"""What a class is on the ground: ground to drive on, a thing that stands on it, or nothing of either (sky)."""
+"""Role of a class in a costmap: the ground itself, an object that stands on it, or neither (sky)."""
 LETHAL_COST = 100
 MAX_GRADED_COST = 98
-"""Newer Nav2 versions read 99 as "the robot touches an obstacle here"."""
+"""Newer versions of Nav2 use 99 for cells in which the robot would touch an obstacle."""
 _LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -30,12 +30,12 @@ class SemanticClass:
 
     Attributes:
         id: label value, 0..254.
-        name: name as in the data set.
-        color: RGB, 0..255 each.
-        ignore: the class is no class at all ("void") and does not count in a mean.
-        ground: ``flat``, ``standing`` or ``none``.
-        layer: costmap layer that it belongs to; several classes can share one.
-        cost: of driving there, 0 (free) to 98, or 100 (lethal).
+        name: name in the data set.
+        color: RGB, each 0..255.
+        ignore: whether the class, such as "void", is excluded from mean IoU.
+        ground: ``flat`` (ground), ``standing`` (an object on it) or ``none``.
+        layer: costmap layer of the class; several classes can share a layer.
+        cost: cost of driving there: 0 (free) to 98, or 100 (lethal).
     """
 
     id: int
@@ -49,7 +49,12 @@ class SemanticClass:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Classes with ids 0, 1, ..., in order."""
+    """The classes of a network's labels.
+
+    Attributes:
+        name: name of the table.
+        classes: the classes in order of their ids, which are 0, 1, ... without gaps.
+    """
 
     name: str
     classes: Tuple[SemanticClass, ...]
@@ -59,23 +64,23 @@ class ClassTable:
 
     @property
     def names(self) -> List[str]:
-        """Names in the order of the ids."""
+        """Class names in order of their ids."""
         return [row.name for row in self.classes]
 
     @property
     def palette(self) -> np.ndarray:
-        """(256, 3) uint8 RGB by label; labels outside the table are black."""
+        """Colour of each label, (256, 3) uint8 RGB; labels outside the table are black."""
         palette = np.zeros((256, 3), np.uint8)
         for row in self.classes:
             palette[row.id] = row.color
         return palette
 
     def require_size(self, num_classes: int, owner: str) -> None:
-        """Refuse a table that does not fit a network.
+        """Check that the table fits a network.
 
         Args:
-            num_classes: outputs of the network.
-            owner: what has that many outputs, for the message.
+            num_classes: number of the network's outputs.
+            owner: name of the network, for the message.
 
         Raises:
             ClassTableError: the counts differ.
@@ -87,10 +92,10 @@ class ClassTable:
 
 
 def load_class_table(source: str) -> ClassTable:
-    """Load a shipped table by its name (``cityscapes``, ``camvid``) or a table from a YAML file.
+    """Load a shipped table by name (``cityscapes``, ``camvid``), or a table from a YAML file by path.
 
     Raises:
-        ClassTableError: there is no such table, or it breaks a rule; the message says which.
+        ClassTableError: the table does not exist or breaks a rule; the message names the rule.
     """
     path = Path(source).expanduser()
     if not path.suffix:
@@ -107,15 +112,15 @@ def load_class_table(source: str) -> ClassTable:
 
 
 def parse_class_table(document: Any, origin: str) -> ClassTable:
-    """Check a parsed YAML document against the rules of a class table.
+    """Validate a parsed YAML document and return its class table.
 
     Args:
         document: ``{name: str, classes: [{id: int, name: str, color: [r, g, b], ignore: bool, ground: str, layer: str,
-            cost: int}]}``, the last four optional.
-        origin: where it came from, for messages.
+            cost: int}]}``; the last four keys are optional.
+        origin: path of the document, for messages.
 
     Raises:
-        ClassTableError: a rule is broken.
+        ClassTableError: the document breaks a rule.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("classes"), list):
         raise ClassTableError(f"class table {origin}: must be a mapping with a list 'classes'")
@@ -178,7 +183,7 @@ def _parse_ground(entry: Mapping[str, Any], where: str) -> Tuple[str, str, int]:
 
 
 def _check_layers(rows: Iterable[SemanticClass], origin: str) -> None:
-    """Classes that share a layer are the same to a robot."""
+    """Check that classes which share a layer have the same ground and cost."""
     first: Dict[str, SemanticClass] = {}
     for row in rows:
         if row.ground == NO_GROUND:

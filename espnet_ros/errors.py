@@ -1,6 +1,6 @@
-"""The one error tree of espnet_ros.
+"""All errors of espnet_ros.
 
-Every message names the thing, the rule it broke and the value it had, so that it can be shown to a user as it is.
+Every message names the thing, the rule that it breaks and its value, so that it can be shown to users unchanged.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from typing import Any
 
 
 class EspnetError(Exception):
-    """Base of every error that espnet_ros raises on purpose."""
+    """Base class of all errors that espnet_ros raises deliberately."""
 
 
 class ParameterError(EspnetError):
-    """A parameter has a value that its rule does not allow."""
+    """A parameter's value breaks its rule."""
 
 
 class ImageError(EspnetError):
-    """An image cannot be used. ``kind`` groups errors of one sort, so that each is warned about once."""
+    """An image cannot be used.
+
+    Attributes:
+        kind: groups similar errors, so that each kind is logged once.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -29,7 +33,7 @@ class CameraError(EspnetError):
 
 
 class PoseError(EspnetError):
-    """Where the camera was when an image was taken cannot be known."""
+    """The pose of the camera at an image's stamp is unknown or invalid."""
 
 
 class ClassTableError(EspnetError):
@@ -37,15 +41,19 @@ class ClassTableError(EspnetError):
 
 
 class WeightsError(EspnetError):
-    """Weights cannot be found, read, or do not fit the network."""
+    """Weights cannot be found, read or downloaded, or do not fit the network."""
 
 
 class EngineError(EspnetError):
-    """An inference engine cannot be built or failed while it ran."""
+    """An inference engine cannot be built, or failed while running."""
 
 
 class BrokenEngineError(EngineError):
-    """An engine that has worked fails whatever the image. ``engine`` is that engine."""
+    """An engine that worked before fails on every image.
+
+    Attributes:
+        engine: the broken engine.
+    """
 
     def __init__(self, message: str, engine: Any) -> None:
         super().__init__(message)
@@ -53,7 +61,7 @@ class BrokenEngineError(EngineError):
 
 
 class PowerError(EspnetError):
-    """A power mode cannot be read or changed. The message says what was asked for, why not, and what helps."""
+    """A power mode cannot be read or changed. The message has the request, the reason and a remedy."""
 
 
 class DatasetError(EspnetError):
@@ -61,13 +69,13 @@ class DatasetError(EspnetError):
 
 
 class NodeError(EspnetError):
-    """The node that was started did not get ready, or ended on its own."""
+    """The node process did not become ready, or ended unexpectedly."""
 
 
 class TrainingError(EspnetError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error as a user should read it: our own messages say it all, others need their type."""
+    """Return the text of an error for users: the message, preceded by the type unless it is an ``EspnetError``."""
     return str(error) if isinstance(error, EspnetError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Pixels of camera messages, whatever read them: rclpy or a bag reader. Needs no ROS, only the messages' fields."""
+"""Decodes image messages from rclpy or from a bag reader. Uses only the messages' fields, so it needs no ROS."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
 class ColorImage(NamedTuple):
-    """An image the segmenter takes.
+    """An image in the format of the segmenter.
 
     Attributes:
-        pixels: (H, W, 3) uint8; it may share memory with its message, rows may be padded.
+        pixels: (H, W, 3) uint8. The array can share memory with its message, and its rows can be padded.
         channel_order: ``bgr`` or ``rgb``.
     """
 
@@ -27,7 +27,14 @@ class ColorImage(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How an encoding lies in memory, what cv_bridge calls it, and how OpenCV makes BGR of it."""
+    """Memory layout of an encoding.
+
+    Attributes:
+        name: name of the encoding in cv_bridge.
+        channels: values per pixel.
+        dtype: dtype of the values.
+        to_bgr: converts (H, W) or (H, W, channels) to (H, W, 3) uint8 BGR.
+    """
 
     name: str
     channels: int
@@ -43,7 +50,7 @@ def _by_code(code: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _mono16_to_bgr(pixels: np.ndarray) -> np.ndarray:
-    """0..65535 to 0..255, rounded, as cv_bridge does it."""
+    """Scale 0..65535 to 0..255 and round, like cv_bridge."""
     return np.asarray(cv2.cvtColor(cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0), cv2.COLOR_GRAY2BGR))
 
 
@@ -51,7 +58,7 @@ _MONO8 = Layout("mono8", 1, np.uint8, _by_code(cv2.COLOR_GRAY2BGR))
 _UYVY = Layout("yuv422", 2, np.uint8, _by_code(cv2.COLOR_YUV2BGR_UYVY))
 _YUYV = Layout("yuv422_yuy2", 2, np.uint8, _by_code(cv2.COLOR_YUV2BGR_YUY2))
 _ZERO_COPY: Dict[str, str] = {"bgr8": "bgr", "rgb8": "rgb", "8UC3": "bgr"}
-# ROS names a Bayer pattern by its first two rows; OpenCV by the second and third pixel of its second row.
+# ROS names a Bayer pattern after its first two rows, OpenCV after the second and third pixels of its second row.
 _LAYOUTS: Dict[str, Layout] = {
     "rgba8": Layout("rgba8", 4, np.uint8, _by_code(cv2.COLOR_RGBA2BGR)),
     "bgra8": Layout("bgra8", 4, np.uint8, _by_code(cv2.COLOR_BGRA2BGR)),
@@ -72,16 +79,15 @@ _LAYOUTS: Dict[str, Layout] = {
 
 
 def decode(message: Any) -> ColorImage:
-    """Pixels of a raw or compressed image message.
+    """Decode a raw or compressed image message.
 
-    ``rgb8`` and ``bgr8`` are looked at where they lie in the message, padding included; OpenCV converts the others.
+    ``rgb8`` and ``bgr8`` are not copied: the result is a view of the message's memory. OpenCV converts other encodings.
 
     Args:
-        message: has the fields of sensor_msgs/Image or of sensor_msgs/CompressedImage.
+        message: a sensor_msgs/Image or sensor_msgs/CompressedImage, or an object with the same fields.
 
     Raises:
-        ImageError: the message breaks a rule; its ``kind`` is ``encoding``, ``size``, ``step``, ``data`` or
-            ``compressed``.
+        ImageError: the message breaks a rule. ``kind`` is ``encoding``, ``size``, ``step``, ``data`` or ``compressed``.
     """
     if is_compressed(message):
         return _decompress(message)
@@ -92,7 +98,7 @@ def decode(message: Any) -> ColorImage:
 
 
 def decode_ids(message: Any) -> np.ndarray:
-    """(H, W) uint8 of a message with one 8-bit number a pixel (mono8, 8UC1), such as a label image.
+    """Decode a message with one byte per pixel (mono8 or 8UC1), such as a label image, to (H, W) uint8.
 
     Raises:
         ImageError: the message has another encoding or breaks a rule.
@@ -103,12 +109,12 @@ def decode_ids(message: Any) -> np.ndarray:
 
 
 def is_compressed(message: Any) -> bool:
-    """Whether a message is a sensor_msgs/CompressedImage."""
+    """Return whether a message is a sensor_msgs/CompressedImage."""
     return not hasattr(message, "encoding")
 
 
 def view_raw(message: Any) -> Tuple[np.ndarray, Optional[Layout]]:
-    """A raw image message's own memory as an array, and how to read it; no layout where it is RGB or BGR as it is.
+    """Return a view of a raw image message's memory, and its layout; None for RGB and BGR, which need no conversion.
 
     Raises:
         ImageError: the message breaks a rule.
@@ -130,7 +136,7 @@ def view_raw(message: Any) -> Tuple[np.ndarray, Optional[Layout]]:
 
 
 def _view(message: Any, channels: int, dtype: Any) -> np.ndarray:
-    """(H, W) or (H, W, channels) of the message's own memory, in the machine's byte order for ``dtype``."""
+    """Return the message's memory as (H, W) or (H, W, channels); copies it only to change the byte order."""
     height, width, step = message.height, message.width, message.step
     if height == 0 or width == 0:
         raise ImageError("size", f"image height and width must be above 0, are {height} and {width}")
@@ -155,13 +161,13 @@ def _view(message: Any, channels: int, dtype: Any) -> np.ndarray:
 
 
 def _decompress(message: Any) -> ColorImage:
-    """JPEG or PNG, decoded as it lies in the file: a turn noted in its EXIF block is the viewer's business.
+    """Decode JPEG or PNG without applying the rotation in its EXIF data.
 
-    cv_bridge would make the same call to OpenCV, but turn the image.
+    cv_bridge makes the same OpenCV call, but rotates the image.
     """
     data = bytes(message.data)
     if data.startswith(_JPEG_START):
-        # A thumbnail in its EXIF block has an end of its own.
+        # a thumbnail in the EXIF data has an end marker too
         is_whole = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
     elif data.startswith(_PNG_START):
         is_whole = _PNG_END in data
@@ -169,9 +175,9 @@ def _decompress(message: Any) -> ColorImage:
         raise ImageError(
             "compressed", f"a compressed image must be JPEG or PNG, is '{message.format}' and starts with {data[:8]!r}"
         )
-    # OpenCV fills what is missing with grey and says nothing.
+    # OpenCV silently fills missing parts with grey
     if not is_whole:
-        raise ImageError("compressed", f"a compressed image must have an end, has {len(data)} bytes without one")
+        raise ImageError("compressed", f"a compressed image must be complete, has no end marker in {len(data)} bytes")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

@@ -1,4 +1,4 @@
-"""Finds the files that the package ships beside its Python code (config/, launch/, weights/)."""
+"""Locates the files that are shipped next to the Python code: config/, launch/ and weights/."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PACKAGE = "espnet_ros"
 
 
 def share_folder() -> Path:
-    """Folder that holds ``config/``: the source tree, a colcon install, or a pip install.
+    """Return the folder with ``config/``: the source tree, or the share folder of a colcon or pip installation.
 
     Raises:
         FileNotFoundError: the package was installed without its shared files.
@@ -19,12 +19,12 @@ def share_folder() -> Path:
     for folder in _candidates():
         if (folder / "config" / "cityscapes.yaml").is_file():
             return folder
-    looked = ", ".join(str(folder) for folder in _candidates())
-    raise FileNotFoundError(f"{_PACKAGE}: config/cityscapes.yaml is in none of {looked}")
+    searched = ", ".join(str(folder) for folder in _candidates())
+    raise FileNotFoundError(f"{_PACKAGE}: config/cityscapes.yaml not found in {searched}")
 
 
 def cache_folder() -> Path:
-    """Per-user cache folder by the XDG rules; it may not exist yet."""
+    """Return the user's cache folder (XDG base directories). It may not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / _PACKAGE
 

@@ -1,8 +1,8 @@
-"""Images larger than memory allows in one piece: overlapping tiles at the image's own resolution.
+"""Labels images that are too large to label in one piece, in overlapping tiles at the image's own resolution.
 
-A label depends on the pixels around it. What a tile's edge cuts off changes the labels near that edge, so these are
-thrown away, and taken from the neighbouring tile, which overlaps. Tiles start at multiples of 8, where the network's
-strided grids fall as they do in the whole image.
+A label depends on the pixels around it, so labels near the edge of a tile are less accurate. They are discarded and
+taken from the neighbouring tile, which overlaps. Tiles start at multiples of 8, so that the network's strided grids
+have the same alignment as in the whole image.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from espnet_ros.segmenter import Segmenter
 from espnet_ros.types import ImageSize
 
 TILE_SIDE = 2048
-"""Side of a tile, in pixels. A larger one wastes less on the overlap, but needs more memory: 0.7 GB at this side."""
+"""Default side of a tile, in pixels. Larger tiles overlap relatively less, but need more memory: 0.7 GB at 2048."""
 
-_WIDEST_STEP = 16 * 8
-"""Pixels that one ESP block of the third level reaches to each side: dilation 16 at an eighth of the resolution."""
+_BLOCK_RADIUS = 16 * 8
+"""Pixels that an ESP block of the third level reaches to each side: dilation 16 at an eighth of the resolution."""
 
 
 class Window(NamedTuple):
-    """A rectangle of an image, in pixels; ``bottom`` and ``right`` lie outside it."""
+    """A rectangle of an image, in pixels. ``bottom`` and ``right`` are exclusive."""
 
     top: int
     left: int
@@ -35,7 +35,7 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> Tuple[slice, slice]:
-        """Rows and columns, to index an array with."""
+        """Slices of the rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
@@ -43,8 +43,8 @@ class Tile(NamedTuple):
     """One piece of a large image.
 
     Attributes:
-        source: what the network sees, of the tile's size; it may reach beyond the image's bottom and right.
-        kept: whose labels are taken. The kept windows of all tiles cover the image, each pixel once.
+        source: input of the network, of the tile size. It can extend beyond the bottom and right of the image.
+        kept: part whose labels are used. The kept windows of all tiles cover each pixel of the image once.
     """
 
     source: Window
@@ -52,7 +52,7 @@ class Tile(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """One side of a tile: where it starts, and which part of it is kept."""
+    """Extent of a tile along one axis, in pixels."""
 
     start: int
     kept_start: int
@@ -60,52 +60,53 @@ class _Span(NamedTuple):
 
 
 def receptive_radius(alpha: int) -> int:
-    """Pixels to each side beyond which nothing can change a label: 784, 1040, 1424 for alpha 3, 5, 8.
+    """Return the radius of the receptive field in pixels: 784, 1040, 1424 for alpha 3, 5, 8.
 
-    A 3x3 convolution of dilation d on a grid of stride s reaches d * s pixels. ESPNet has in a row: the first
-    convolution (1 pixel), the second level's strided one (2) and its 3 pyramids (16 * 4 each), the third level's
-    strided one (4) and its 1 + alpha pyramids (16 * 8 each), the decoder's pyramid (16 * 4) and last convolution (2).
-    The grid of stride 8 is centred on the first of the 8 pixels it labels, so the last one sees 7 more to its left.
+    A 3x3 convolution with dilation d on a grid of stride s reaches d * s pixels to each side. ESPNet's layers add up:
+    the first convolution (1 pixel), the second level's strided convolution (2) and 3 pyramids (16 * 4 each), the third
+    level's strided convolution (4) and 1 + alpha pyramids (16 * 8 each), the decoder's pyramid (16 * 4) and last
+    convolution (2). A cell of the stride-8 grid is centred on the first of its 8 pixels, so the last pixel reaches 7
+    more to the left.
 
     Args:
-        alpha: ESP blocks at the third level.
+        alpha: number of ESP blocks at the third level.
     """
-    return 1 + 2 + 3 * 64 + 4 + (1 + alpha) * _WIDEST_STEP + 64 + 2 + (SIZE_MULTIPLE - 1)
+    return 1 + 2 + 3 * 64 + 4 + (1 + alpha) * _BLOCK_RADIUS + 64 + 2 + (SIZE_MULTIPLE - 1)
 
 
 def default_overlap(alpha: int) -> int:
-    """Pixels that neighbouring tiles share, so that tiling changes less than 0.1 % of the labels: 896, 1072, 1280.
+    """Return the overlap in pixels at which tiling changes less than 0.1 % of the labels: 896, 1072, 1280.
 
-    Few labels depend on the whole receptive field: what counts grows with the square root of the depth (Luo et al.,
-    "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NIPS 2016), here of the
-    1 + alpha pyramids of the third level. The factor is measured: Cityscapes images cut at 17 rows and columns have, of
-    each line across the cut, beyond half this overlap at most 0.15 pixels with another label (alpha 3 and 8). That
-    is 0.05 % in tiles of 2048 pixels.
+    Few labels depend on the whole receptive field. The effective one grows with the square root of the depth (Luo et
+    al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NIPS 2016), here of the
+    1 + alpha pyramids of the third level. The factor was measured on Cityscapes images that were cut at 17 rows and
+    columns: beyond half this overlap from the cut, each line across it has at most 0.15 pixels with a different label
+    (alpha 3 and 8). That is 0.05 % in tiles of 2048 pixels.
 
     Args:
-        alpha: ESP blocks at the third level.
+        alpha: number of ESP blocks at the third level.
     """
-    margin = 1.5 * _WIDEST_STEP * math.sqrt(1 + alpha) + 64
+    margin = 1.5 * _BLOCK_RADIUS * math.sqrt(1 + alpha) + 64
     return 2 * _round_up(math.ceil(margin))
 
 
 def fit_tile(height: int, width: int, tile: ImageSize) -> ImageSize:
-    """``tile``, but no larger than the image rounded up to what the network takes."""
+    """Return ``tile``, limited to the image size rounded up to a multiple of 8."""
     return ImageSize(min(tile.height, _round_up(height)), min(tile.width, _round_up(width)))
 
 
 def plan_tiles(height: int, width: int, tile: ImageSize, overlap: int) -> List[Tile]:
-    """Cover an image with tiles, row by row.
+    """Return tiles that cover an image, row by row.
 
-    Tiles spread evenly, so neighbours share ``overlap`` pixels or more, and the border between what is kept of them
-    lies in the middle of that. Tiles at the bottom and the right shift inwards, up to the image's side rounded up to
-    a multiple of 8. An image smaller than the tile gets one tile that reaches beyond it.
+    Tiles are spread evenly. Neighbours share at least ``overlap`` pixels, and their kept windows meet in the middle of
+    the shared part. The last tiles end at the image's side rounded up to a multiple of 8. An image smaller than a tile
+    gets one tile that extends beyond it.
 
     Args:
-        height: the image's, in pixels.
-        width: the same.
-        tile: what the network sees; multiples of 8.
-        overlap: pixels that neighbours share at least, per side; rounded up to a multiple of 8.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+        tile: input size of the network, multiples of 8.
+        overlap: minimum number of pixels that neighbours share; rounded up to a multiple of 8.
 
     Raises:
         ParameterError: a size or the overlap breaks its rule.
@@ -129,19 +130,19 @@ def label_large_image(
 ) -> np.ndarray:
     """Label an image at its own resolution, tile by tile.
 
-    Besides the image and the result it holds one tile. The image may be a ``numpy.memmap``.
+    Apart from the image and the result, only one tile is in memory. The image can be a ``numpy.memmap``.
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        segmenter: its engine's input size is the tile's size.
-        overlap: see ``plan_tiles``.
-        on_tile: called after each tile.
+        segmenter: the input size of its engine is the tile size.
+        overlap: minimum overlap of neighbouring tiles, in pixels; see ``default_overlap``.
+        on_tile: called after each tile, to show progress.
 
     Returns:
         (H, W) uint8 class ids.
 
     Raises:
-        ImageError: the image has another shape or type.
+        ImageError: the image has the wrong shape or dtype.
         ParameterError: the overlap does not fit the tile.
         EngineError: the engine failed.
     """
@@ -156,14 +157,14 @@ def label_large_image(
 
 
 def read_window(image: np.ndarray, window: Window) -> np.ndarray:
-    """The pixels of a window, those beyond the image's bottom and right mirrored.
+    """Return the pixels of a window; pixels beyond the bottom and right of the image are mirrored.
 
     Args:
         image: (H, W, 3) uint8.
-        window: begins within the image.
+        window: its top left corner is inside the image.
 
     Returns:
-        (h, w, 3) uint8; a view of the image where the window lies within it.
+        (h, w, 3) uint8; a view of the image if the window is inside it.
     """
     inside = image[window.slices]
     below = window.bottom - window.top - inside.shape[0]
@@ -185,7 +186,7 @@ def _plan_side(length: int, tile: int, overlap: int, side: str) -> List[_Span]:
     if step <= 0:
         raise ParameterError(f"overlap must be at most {tile - SIZE_MULTIPLE} in tiles of {side} {tile}, is {overlap}")
     count = 1 + math.ceil(excess / step)
-    # rounding down keeps the steps between starts at most `step`, as that is a multiple of 8 itself
+    # rounding down keeps the distance between starts at or below `step`, which is a multiple of 8
     starts = [index * excess // (count - 1) // SIZE_MULTIPLE * SIZE_MULTIPLE for index in range(count)]
     borders = [0, *((first + tile + second) // 2 for first, second in zip(starts, starts[1:])), length]
     return [_Span(*span) for span in zip(starts, borders, borders[1:])]

@@ -55,7 +55,7 @@ LOADS_TORCH = (
 )
 LOADING_TORCH = re.compile(r"(torch|espnet_ros\.model\.(espnet|graph|loading|int8|channels_last_graph))(\..*)?")
 
-MAX_LINES = 365
+MAX_LINES = 350
 ROW_OF = {room: row for row, rooms in enumerate(LAYERS) for room in rooms.split(", ")}
 
 

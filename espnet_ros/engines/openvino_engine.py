@@ -77,7 +77,7 @@ class OpenVinoEngine:
             try:
                 return "int8", self._convert("int8")
             except EngineError as error:
-                _logger.info("precision int8 is not used: %s", error)
+                _logger.info("not using precision int8: %s", error)
         precision = "bf16" if self._has_bf16 else "fp32"
         return precision, self._convert(precision)
 

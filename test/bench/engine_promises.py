@@ -52,7 +52,7 @@ def measure(shared, cache):
             if len(missing) == len(usual):
                 yield Promise(what, OVER_USUAL["native/auto"], reason=comparison.absent[missing[0]])
             else:
-                yield Promise(what, OVER_USUAL["native/auto"], comparison.over_best_usual(rows["native/auto"]))
+                yield Promise(what, OVER_USUAL["native/auto"], comparison.over_best_runtime(rows["native/auto"]))
 
 
 def _published(shared):

@@ -102,10 +102,10 @@ def format_table(sweep: PowerSweep) -> str:
 
 
 def format_page(sweep: PowerSweep, heading: Sequence[str], charts: Sequence[str], missing: str) -> str:
-    """The Markdown file.
+    """Return the Markdown page.
 
     Args:
-        sweep: what was measured.
+        sweep: results.
         heading: lines about the conditions of the measurements.
         charts: file names of the charts, beside the page.
         missing: reason for missing charts; "" if none is missing.

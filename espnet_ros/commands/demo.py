@@ -26,6 +26,7 @@ from espnet_ros.errors import DatasetError, NodeError, ParameterError
 from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import DEFAULT_RATE_HZ
 from espnet_ros.loading import resolve_spec
+from espnet_ros.reporting.tables import aligned_columns
 from espnet_ros.synthetic import SyntheticStreet
 
 _EXAMPLE = "espnet_ros demo --images drive/images --weights cityscapes"
@@ -183,10 +184,9 @@ def _require_answers(report: DriveReport, alphas: Iterable[int]) -> None:
 
 def _print_numbers(outcome: _Outcome) -> None:
     numbers = headline_numbers(outcome.report, outcome.costmaps)
-    width = max(len(name) for name, _ in numbers)
     print()
-    for name, value in numbers:
-        print(f"  {name:<{width}}  {value}")
+    for line in aligned_columns(numbers, "ll"):
+        print(f"  {line}")
     if outcome.costmaps is not None:
         print(f"  (IoU of a costmap: {IOU_DEFINITION})")
     if is_by_alpha(outcome.report):

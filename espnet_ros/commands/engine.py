@@ -20,6 +20,7 @@ from espnet_ros.engines.cache_entry import CacheEntry
 from espnet_ros.errors import EngineError, ParameterError, PowerError
 from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import is_family, list_registry
+from espnet_ros.reporting.tables import aligned_columns
 from espnet_ros.segmenter import engine_summary
 
 BUILD_OPTIONS = option_names("engine", "build")
@@ -186,9 +187,7 @@ def run_list(args: argparse.Namespace) -> int:
         return 0
     names = {checkpoint.sha256: checkpoint.name for checkpoint in list_registry()}
     rows = [_HEADINGS, *(_row(entry, names) for entry in entries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print("\n".join(aligned_columns(rows, "l" * len(_HEADINGS))))
     size = sum(entry.size for entry in entries)
     print(f"{len(entries)} in {cache.folder}, {size / 1e6:.1f} MB")
     return 0

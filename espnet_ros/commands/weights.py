@@ -9,6 +9,7 @@ from espnet_ros.commands.options import add_command
 from espnet_ros.errors import WeightsError
 from espnet_ros.model.checkpoint import Checkpoint, is_family, list_registry, list_weight_names, locate_checkpoint
 from espnet_ros.model.download import find_by_sha256
+from espnet_ros.reporting.tables import aligned_columns
 
 _HEADINGS = ("name", "family", "network", "alpha", "classes", "size", "where")
 
@@ -42,9 +43,7 @@ def add_parser(subparsers: Any) -> None:
 def run_list(_args: argparse.Namespace) -> int:
     """Print the registry as a table."""
     rows = [_HEADINGS, *(_row(entry) for entry in list_registry())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print("\n".join(aligned_columns(rows, "l" * len(_HEADINGS))))
     return 0
 
 

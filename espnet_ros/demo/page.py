@@ -25,7 +25,7 @@ _VIEWS = (
     ("costmap", "costmap: rings every 2 m, grey is unseen"),
     ("labels", "labels"),
     ("truth", "true labels"),
-    ("true_costmap", "the true ground"),
+    ("true_costmap", "true costmap"),
 )
 """Pictures of a sample and their captions, in the order of the page."""
 _FRAMES_FOLDER = "frames"

@@ -14,6 +14,7 @@ from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import Frame, FrameSource, check_label_ids
 from espnet_ros.evaluation.metrics import ConfusionMatrix
 from espnet_ros.evaluation.sources import open_frames
+from espnet_ros.reporting.tables import aligned_columns
 from espnet_ros.segmenter import Segmenter
 
 Progress = Callable[[Iterable[Frame]], Iterable[Frame]]
@@ -131,8 +132,7 @@ def resolved_config(engine: Engine) -> Dict[str, Any]:
 
 def format_class_iou(class_iou: Dict[str, Optional[float]]) -> List[str]:
     """Return one line per class: its name and its IoU in percent."""
-    width = max(len(name) for name in class_iou)
-    return [f"{name:<{width}}  {_percent(value):>6}" for name, value in class_iou.items()]
+    return aligned_columns([(name, f"{_percent(value):>6}") for name, value in class_iou.items()], "lr")
 
 
 def _percent(value: Optional[float]) -> str:

@@ -103,7 +103,7 @@ class EspnetNode(RobustLifecycleNode):
     def _activate(self) -> None:
         self._power.activate()
         self._worker = ImageWorker(
-            self._process_image, self._warn_of_image_error, self._config.max_rate, answered=self._power.add_answer
+            self._process_image, self._warn_of_image_error, self._config.max_rate, answered=self._power.add_image
         )
         self._image_errors = ImageErrors()
         self._worker.start()
@@ -173,7 +173,7 @@ class EspnetNode(RobustLifecycleNode):
         return EngineTime(segmentation.times.infer, segmentation.engine_number)
 
     def _warn_of_image_error(self, error: Exception) -> None:
-        warning = self._image_errors.note(error)
+        warning = self._image_errors.add(error)
         if warning and self.context.ok():
             self.get_logger().warning(warning)
 

@@ -34,7 +34,7 @@ def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
         setattr(status, name, math.nan if frames is None else getattr(frames, name))
     status.dropped = report.dropped
     status.governor, status.governor_target = report.governor, binding.target
-    status.governor_reason = report.governor_trouble or ("" if binding.decision is None else binding.decision.reason)
+    status.governor_reason = report.governor_problem or ("" if binding.decision is None else binding.decision.reason)
     status.governor_change, status.governor_changes = binding.last_change, binding.changes
     return status
 
@@ -63,7 +63,7 @@ def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
         "GPU clock": _number(reading.gpu_clock / 1e6, "MHz"),
         "throttled": {None: "not known", False: "no", True: "yes"}[reading.throttled],
         "governor": report.governor,
-        "governor's reason": report.governor_trouble or (binding.decision.reason if binding.decision else "none"),
+        "governor's reason": report.governor_problem or (binding.decision.reason if binding.decision else "none"),
         "governor's last change": binding.last_change or "none",
         "governor's changes": str(binding.changes),
     }
@@ -102,8 +102,8 @@ def _list_troubles(report: PowerReport) -> List[Tuple[bool, str]]:
         troubles.append((False, f"{telemetry.source or 'telemetry'} has not answered for {telemetry.age:.0f} s"))
     if telemetry is not None:
         troubles += [(False, f"dropped: {reason}") for reason in telemetry.dropped]
-    if report.governor_trouble:
-        troubles.append((False, f"the governor does not decide: {report.governor_trouble}"))
+    if report.governor_problem:
+        troubles.append((False, f"the governor does not decide: {report.governor_problem}"))
     return troubles
 
 

@@ -1,4 +1,4 @@
-"""Builds engines in the background; only the newest request counts. Knows nothing of ROS."""
+"""Builds engines in a background thread; only the newest request counts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _logger = logging.getLogger(__name__)
 
 
 class BuildResult(NamedTuple):
-    """How the building of one engine ended.
+    """Outcome of a build.
 
     Attributes:
-        request: what was asked for.
-        engine: the engine, already in use; None when the build failed.
-        error: why it failed.
+        request: the request.
+        engine: the engine, if it is in use now; None if it is not or the build failed.
+        error: why the build failed; None if it did not.
     """
 
     request: Any
@@ -28,17 +28,16 @@ class BuildResult(NamedTuple):
 
 
 class EngineBuilder(Generic[Request]):
-    """A thread that builds the engine asked for last, and does what nobody waits for when no engine is asked for.
+    """Builds the engine that was requested last, and runs idle work in between.
 
-    A request that comes while another is being built waits; a newer one takes its place.
+    A request that arrives during a build waits; a newer one replaces it. The thread lives while there is work, and
+    calls all callbacks.
 
     Args:
-        build: builds the engine that is asked for.
-        adopt: takes a finished engine over, even one that is no longer requested; returns whether it is now in use.
-        finished: told that ``take_result`` has something.
-        tend: does one piece of the work that nobody waits for; returns whether there may be more.
-
-    All are called in the builder's thread, which lives as long as it has work.
+        build: builds the requested engine.
+        adopt: receives a finished engine, even if it is no longer requested; returns whether it is now in use.
+        finished: called when `take_result` has a result.
+        run_idle_work: runs one step of work that nobody waits for; returns whether there may be more.
     """
 
     def __init__(
@@ -46,12 +45,12 @@ class EngineBuilder(Generic[Request]):
         build: Callable[[Request], Engine],
         adopt: Callable[[Request, Engine], bool],
         finished: Callable[[], None],
-        tend: Callable[[], bool] = lambda: False,
+        run_idle_work: Callable[[], bool] = lambda: False,
     ) -> None:
         self._build = build
         self._adopt = adopt
         self._finished = finished
-        self._tend = tend
+        self._run_idle_work_callback = run_idle_work
         self._lock = threading.Lock()
         self._requested: Optional[Request] = None
         self._is_woken = False
@@ -60,36 +59,36 @@ class EngineBuilder(Generic[Request]):
 
     @property
     def requested(self) -> Optional[Request]:
-        """What is being built or waits to be; None when nobody waits for an engine."""
+        """The request that is being built or waits; None if there is none."""
         return self._requested
 
     def request(self, request: Request) -> None:
-        """Build this, instead of anything asked for before."""
+        """Build an engine. This replaces earlier requests."""
         with self._lock:
             self._requested = request
             self._result = None
             self._ensure_thread()
 
     def cancel(self) -> None:
-        """Build nothing more of what was asked for."""
+        """Cancel the request. A build in progress is finished and its engine offered to ``adopt``."""
         with self._lock:
             self._requested = None
             self._result = None
 
     def wake(self) -> None:
-        """There may be work that nobody waits for."""
+        """Run idle work, if there is any."""
         with self._lock:
             self._is_woken = True
             self._ensure_thread()
 
     def take_result(self) -> Optional[BuildResult]:
-        """The end of the newest build, once; None when there is none."""
+        """Return the outcome of the newest build once; None if there is none."""
         with self._lock:
             result, self._result = self._result, None
             return result
 
     def join(self, timeout: Optional[float] = None) -> None:
-        """Wait until the thread has nothing left to do."""
+        """Wait until the thread has no work left."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
@@ -105,21 +104,21 @@ class EngineBuilder(Generic[Request]):
                 request = self._requested
                 self._is_woken = False
             if request is not None:
-                self._fulfil(request)
-            elif not self._tend_safely():
+                self._process(request)
+            elif not self._run_idle_work():
                 with self._lock:
                     if self._requested is None and not self._is_woken:
                         self._thread = None
                         return
 
-    def _fulfil(self, request: Request) -> None:
+    def _process(self, request: Request) -> None:
         result = self._build_one(request)
         with self._lock:
             is_newest = self._requested is request
             if is_newest:
                 self._requested = None
                 self._result = result
-        # An engine that got into use and stopped being asked for in the same moment has to be noticed too.
+        # Also report an engine that came into use just as its request was cancelled.
         if is_newest or result.engine is not None:
             self._finished()
 
@@ -127,12 +126,12 @@ class EngineBuilder(Generic[Request]):
         try:
             engine = self._build(request)
             return BuildResult(request, engine if self._adopt(request, engine) else None, None)
-        except Exception as error:  # the thread's edge: the node shows what it was
+        except Exception as error:  # reported as the result; must not end the thread
             return BuildResult(request, None, error)
 
-    def _tend_safely(self) -> bool:
+    def _run_idle_work(self) -> bool:
         try:
-            return self._tend()
-        except Exception:  # the thread's edge
-            _logger.exception("engines: work in the background failed")
+            return self._run_idle_work_callback()
+        except Exception:  # must not end the thread
+            _logger.exception("background work on engines failed")
             return False

@@ -1,4 +1,4 @@
-"""The engine in use, the one that shall be, and how far the change has come."""
+"""The engine in use, and its replacement while images flow."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class EngineState(IntEnum):
 
 
 class EngineReport(NamedTuple):
-    """What there is to say about the engine at one moment.
+    """Snapshot of the engine's status.
 
     Attributes:
-        state: one of the states of EngineState.
+        state: the state.
         message: the last change, or why the last build failed.
-        engine: the engine in use.
-        takeover: which backend failed while it ran, why, and which one has its place; "" where none failed.
-        is_broken: the engine in use fails, and images wait for a substitute.
-        building: what is being built, and which stage it is in; "" for nothing.
-        progress: of the building, 0 to 1; -1 for nothing.
-        ready_alphas: alphas that a change reaches at once, the one in use included.
+        engine: the engine in use; None if there is none.
+        takeover: which backend failed at run time, why, and which one took over; "" if none failed.
+        is_broken: whether the engine in use fails and a substitute is being built.
+        building: what is being built, and at which stage; "" if nothing is.
+        progress: progress of the build from 0 to 1; -1 if nothing is being built.
+        ready_alphas: alphas that can be used immediately, including the current one.
     """
 
     state: EngineState
@@ -60,12 +60,12 @@ class EngineReport(NamedTuple):
 
 
 class EngineExchange:
-    """Holds the segmenter and exchanges its engine when the configuration asks for another, or the engine breaks.
+    """Holds the segmenter and replaces its engine when the configuration changes or the engine breaks.
 
-    ``segment`` is called in one thread, all else in another.
+    `segment` is called in one thread, all other methods in another.
 
     Args:
-        changed: told, maybe in another thread, that the report has changed.
+        changed: called, possibly in another thread, when the report has changed.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -82,27 +82,27 @@ class EngineExchange:
         self._lock = threading.Lock()
         self._ready = ReadyEngines(self._build, changed)
         self._builder: EngineBuilder[EngineRequest] = EngineBuilder(
-            self._build_requested, self._adopt, changed, self._tend
+            self._build_requested, self._adopt, changed, self._run_idle_work
         )
 
     @property
     def engine(self) -> Optional[Engine]:
-        """The engine in use."""
+        """The engine in use; None if there is none."""
         segmenter = self.segmenter
         return None if segmenter is None else segmenter.engine
 
     @property
     def config(self) -> Optional[NodeConfig]:
-        """The parameters that the engine in use was built from."""
+        """The configuration the engine in use was built from; None if there is none."""
         return None if self._in_use is None else self._in_use.config
 
     @property
     def is_broken(self) -> bool:
-        """Whether the engine in use fails and a substitute is being built, so that no image can be answered."""
+        """Whether the engine in use fails and a substitute is being built; images are dropped until then."""
         return self._is_broken
 
     def report(self) -> EngineReport:
-        """How the engine is."""
+        """Return a snapshot of the status."""
         with self._lock:
             segmenter, in_use, stage = self.segmenter, self._in_use, self._stage
             report = EngineReport(self._state(), self._message, is_broken=self._is_broken)
@@ -118,10 +118,10 @@ class EngineExchange:
         )
 
     def build_first(self, config: NodeConfig) -> None:
-        """Build an engine here and now, where there is none yet.
+        """Build the first engine, in the calling thread.
 
         Raises:
-            EspnetError: it cannot be built.
+            EspnetError: the engine cannot be built.
         """
         request = EngineRequest(config)
         self.is_building_first = True
@@ -138,15 +138,14 @@ class EngineExchange:
         self._builder.wake()
 
     def fail(self, error: Exception) -> None:
-        """Keep why there is no engine."""
+        """Record why there is no engine."""
         self._has_failed = True
         self._message = describe_error(error)
 
     def apply(self, config: NodeConfig) -> None:
-        """Take over a changed configuration.
+        """Apply a changed configuration.
 
-        Where it asks for another engine, one that is ready is in use from the next image on, any other is built in the
-        background.
+        If it needs another engine, a ready one is used from the next image on; any other is built in the background.
         """
         with self._lock:
             if self.segmenter is None or self._in_use is None:
@@ -159,11 +158,11 @@ class EngineExchange:
         self._builder.wake()
 
     def segment(self, pixels: np.ndarray, channel_order: str, with_confidence: bool) -> Segmentation:
-        """Label one image; see ``Segmenter.segment``. Sees to a substitute for an engine that breaks.
+        """Segment one image, see `Segmenter.segment`. If the engine breaks, start building a substitute.
 
         Raises:
             ImageError: the image cannot be used.
-            EngineError: there is no engine, or it failed.
+            EngineError: there is no engine, or the engine failed.
         """
         segmenter = self.segmenter
         if segmenter is None:
@@ -175,7 +174,7 @@ class EngineExchange:
             raise
 
     def take_error(self) -> str:
-        """Return once why the newest build failed; "" if it did not."""
+        """Return why the newest build failed, once; "" if it did not fail."""
         result = self._builder.take_result()
         if result is None or result.error is None:
             return ""
@@ -189,7 +188,7 @@ class EngineExchange:
         return error
 
     def release(self) -> None:
-        """Free the engines. One that is being built is closed when it is ready."""
+        """Free the engines. An engine that is being built is closed when it is finished."""
         self._builder.cancel()
         with self._lock:
             segmenter, self.segmenter, self._in_use = self.segmenter, None, None
@@ -200,7 +199,7 @@ class EngineExchange:
         self._builder.wake()
 
     def join(self, timeout: float) -> None:
-        """Wait, for ``timeout`` seconds at most, for an engine that is still being built."""
+        """Wait up to ``timeout`` seconds for a build in progress."""
         self._builder.join(timeout)
 
     def _state(self) -> EngineState:
@@ -218,7 +217,7 @@ class EngineExchange:
         request = EngineRequest(config)
         if not changes_engine(in_use.config, config):
             self._builder.cancel()
-            self._is_broken = False  # if it was, its next image tells
+            self._is_broken = False  # if it still is, the next image shows it
             self._message = engine_summary(segmenter.engine)
             return
         engine = self._ready.take(request, segmenter)
@@ -250,13 +249,13 @@ class EngineExchange:
             if in_use.config.backend != "auto" or self._is_broken or self._has_no_substitute:
                 return
             self._is_broken = True
-            if self._builder.requested is None:  # else another engine is on its way already
+            if self._builder.requested is None:  # else another engine is being built already
                 backend = error.engine.backend
                 self._message = f"backend {backend} failed ({error}); building a substitute"
-                self._builder.request(in_use.without(backend, str(error)))
+                self._builder.request(in_use.excluding(backend, str(error)))
         self._changed()
 
-    # In the builder's thread
+    # Called in the builder's thread
 
     def _build_requested(self, request: EngineRequest) -> Engine:
         engine = self._ready.take(request)
@@ -290,7 +289,7 @@ class EngineExchange:
         return engine
 
     def _priority(self) -> ContextManager[None]:
-        """Low where a stream of images has to keep its rate meanwhile."""
+        """Low priority while images are processed, so that the build does not slow them down."""
         return nullcontext() if self.segmenter is None or self._is_broken else low_priority()
 
     def _note_stage(self, request: EngineRequest, index: int) -> None:
@@ -306,7 +305,7 @@ class EngineExchange:
             self._put_into_use(segmenter, in_use, request, engine)
             return True
 
-    def _tend(self) -> bool:
+    def _run_idle_work(self) -> bool:
         with self._lock:
             segmenter, in_use, config = self.segmenter, self._in_use, self._config
-        return self._ready.tend(segmenter, in_use, config)
+        return self._ready.run_idle_work(segmenter, in_use, config)

@@ -1,4 +1,4 @@
-"""Which engine is asked for, and what makes two of them the same."""
+"""A request for an engine, and the key by which equal engines are recognised."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EngineKey = Tuple[Any, ...]
 
 
 class EngineRequest(NamedTuple):
-    """An engine that is asked for.
+    """A request for an engine.
 
     Attributes:
         config: the node's parameters.
-        failed: backends that failed while they ran, and why; they are not tried.
+        failed: pairs of a backend that failed at run time and the reason; these backends are not tried.
     """
 
     config: NodeConfig
@@ -25,21 +25,21 @@ class EngineRequest(NamedTuple):
 
     @property
     def key(self) -> EngineKey:
-        """All that the engine depends on."""
+        """Everything the engine depends on."""
         return (*engine_values(self.config), self.failed)
 
     @property
     def title(self) -> str:
-        """What it is, in a few words."""
+        """Short description for messages."""
         config = self.config
         return f"{config.weights} (alpha {config.alpha}) for backend {config.backend}"
 
-    def without(self, backend: str, reason: str) -> EngineRequest:
-        """The same without a backend that failed."""
+    def excluding(self, backend: str, reason: str) -> EngineRequest:
+        """Return this request without a backend that failed."""
         return self._replace(failed=(*self.failed, (backend, reason)))
 
-    def siblings(self) -> List[EngineRequest]:
-        """The same for each other alpha that the weights have; none for weights that are a single checkpoint."""
+    def other_alphas(self) -> List[EngineRequest]:
+        """Return this request for each other alpha of the weights; empty if they are a single checkpoint."""
         config = self.config
         if not is_family(config.weights):
             return []
@@ -47,7 +47,7 @@ class EngineRequest(NamedTuple):
         return [self._replace(config=config.changed({"alpha": alpha})) for alpha in others if _has_alpha(config, alpha)]
 
     def explain_takeover(self, backend: str) -> str:
-        """Why ``backend`` has the engine; "" where nothing failed."""
+        """Return which backends failed and that ``backend`` took over; "" if none failed."""
         if not self.failed:
             return ""
         failures = "; ".join(f"backend {name} failed ({reason})" for name, reason in self.failed)

@@ -10,15 +10,15 @@ from espnet_ros.runtime.power_control import PowerReport
 
 
 class CostmapHealth(NamedTuple):
-    """How the costmap is.
+    """Status of the costmap.
 
     Attributes:
-        problem: why the newest image added nothing; "" where it did.
-        cleared: why a cleared grid was published last; "" where the grid is in use.
-        jumps: jumps of the odometry so far.
-        last_jump: what the last one was.
-        updates: images that added something.
-        is_wanted: somebody listens.
+        problem: why the newest image could not be added; "" if it was.
+        cleared: why the costmap was cleared; "" if it has been updated since.
+        jumps: number of odometry jumps.
+        last_jump: description of the last jump.
+        updates: number of images added.
+        is_wanted: whether a costmap topic has a subscriber.
     """
 
     problem: str
@@ -30,18 +30,19 @@ class CostmapHealth(NamedTuple):
 
 
 class NodeHealth(NamedTuple):
-    """What there is to say about the node at one moment.
+    """Snapshot of the node for /diagnostics and ``~/engine_status``.
 
     Attributes:
-        report: how the engine is.
-        is_active: images are being answered.
-        counts: the images since activation.
-        last_refusal, last_failure: the newest of each error's message.
-        image_topic: where the images come from.
-        image_timeout: silence, in seconds, that is worth a warning.
-        costmap: how the costmap is; None before the node is configured.
-        power: the power mode, what is measured, and the governor.
-        new_refusals, new_failures: images since the last message that could not be used, that the engine failed on.
+        report: status of the engine.
+        is_active: whether images are processed.
+        counts: image counts since activation.
+        last_refusal: message of the last image that could not be used.
+        last_failure: message of the last engine failure.
+        image_topic: full name of the input topic.
+        image_timeout: seconds without an image after which to warn.
+        costmap: status of the costmap; None before the node is configured.
+        power: status of power mode, telemetry and governor.
+        new_refusals, new_failures: refused and failed images since the last snapshot was published.
     """
 
     report: EngineReport

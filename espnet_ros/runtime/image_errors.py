@@ -1,4 +1,4 @@
-"""What went wrong with images, said once and not thirty times a second."""
+"""Errors of single images, with warnings limited in number."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Set
 
 from espnet_ros.errors import ImageError, describe_error
 
-_FAILURES_WARNED_EVERY = 5.0  # s
+_FAILURE_WARNING_PERIOD = 5.0  # s
 
 
 class ImageErrors:
-    """The newest refusal and failure, and which of them a user has been told of.
+    """Keeps the last refusal and failure, and limits warnings about them.
 
     Attributes:
-        last_refusal: why the newest refused image could not be used.
-        last_failure: why the engine failed on an image.
+        last_refusal: why the last refused image could not be used.
+        last_failure: why the engine failed on an image last time.
     """
 
     def __init__(self) -> None:
@@ -23,19 +23,20 @@ class ImageErrors:
         self._kinds_warned: Set[str] = set()
         self._failure_warned_at = float("-inf")
 
-    def note(self, error: Exception) -> str:
-        """Take an error; returns what to warn of, or "" where that has been said already.
+    def add(self, error: Exception) -> str:
+        """Record an error.
 
-        A refusal is worth a warning once for each kind, a failure every few seconds.
+        Returns:
+            A warning to log: for refused images once per kind of error, for failures at most every 5 s; else "".
         """
         if isinstance(error, ImageError):
             self.last_refusal = str(error)
             if error.kind in self._kinds_warned:
                 return ""
             self._kinds_warned.add(error.kind)
-            return f"image refused: {error} (further ones of this kind are only counted)"
+            return f"image refused: {error} (further ones of this kind are counted but not logged)"
         self.last_failure = describe_error(error)
-        if time.monotonic() - self._failure_warned_at < _FAILURES_WARNED_EVERY:
+        if time.monotonic() - self._failure_warned_at < _FAILURE_WARNING_PERIOD:
             return ""
         self._failure_warned_at = time.monotonic()
         return f"image failed: {self.last_failure}"

@@ -1,4 +1,4 @@
-"""A thread that answers the newest image and counts what became of every other one. Knows nothing of ROS."""
+"""A thread that processes the newest image, and counts of all images by outcome."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Union
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Union
 
 import numpy as np
 
 from espnet_ros.errors import ImageError
 
 ANSWERS_KEPT = 100
-"""Rates and latencies are over this many answers."""
+"""Number of answered images over which rates and latencies are computed."""
 
 NEWER_CAME = "a newer image came"
 RATE_LIMIT = "max_rate"
@@ -23,25 +23,25 @@ STOPPED = "stopped"
 
 
 class EngineTime(NamedTuple):
-    """What one image took in the engine alone: seconds, and which engine (``Segmentation.engine_number``)."""
+    """Time of one image in the engine alone, in seconds, and the engine's number (``Segmentation.engine_number``)."""
 
     seconds: float
     engine: int
 
 
 class Dropped(NamedTuple):
-    """An image that was not looked at, and why: one of the reasons above."""
+    """An image that was not processed. ``reason`` is one of the constants above."""
 
     reason: str
 
 
-class Answer(NamedTuple):
-    """One answered image.
+class AnsweredImage(NamedTuple):
+    """Timing of an image whose results were published.
 
     Attributes:
-        finished: when, seconds of the worker's clock.
-        latency: seconds since it arrived.
-        busy: seconds for which the worker was busy with it.
+        finished: time of publication, in seconds of the worker's clock.
+        latency: seconds from arrival to publication.
+        busy: seconds the worker spent on it.
         inference: the engine's time.
     """
 
@@ -53,21 +53,22 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """What became of the images. received = answered + dropped + refused + failed + under_way.
+    """Images by outcome: received = answered + dropped + refused + failed + in_progress.
 
     Attributes:
-        under_way: 0 to 2 images: one in the engine, one waiting for it.
-        drop_reasons, refused_kinds: the same sums by reason.
-        silence: seconds since the last image, or since the start.
-        frame_rate: Hz; 0 before the second answer and when the last one is long ago.
-        latency_p50, latency_p95: seconds from arrival to published labels.
-        inference_time: seconds, median of the engine that gave the last answer.
+        in_progress: 0 to 2 images: one being processed, one waiting.
+        drop_reasons: dropped images by reason.
+        refused_kinds: refused images by kind of error.
+        silence: seconds since the last image arrived, or since the start.
+        frame_rate: answered images per second; 0 before the second answer or if the last one is too old.
+        latency_p50, latency_p95: percentiles of the time from arrival to published labels, in seconds.
+        inference_time: median time of the current engine per image, in seconds.
     """
 
     received: int = 0
     answered: int = 0
     failed: int = 0
-    under_way: int = 0
+    in_progress: int = 0
     drop_reasons: Dict[str, int] = field(default_factory=dict)
     refused_kinds: Dict[str, int] = field(default_factory=dict)
     silence: float = 0.0
@@ -78,12 +79,12 @@ class ImageCounts:
 
     @property
     def dropped(self) -> int:
-        """Images that were not looked at."""
+        """Number of images that were not processed."""
         return sum(self.drop_reasons.values())
 
     @property
     def refused(self) -> int:
-        """Images that cannot be used."""
+        """Number of images that could not be used."""
         return sum(self.refused_kinds.values())
 
 
@@ -93,30 +94,32 @@ class _Waiting(NamedTuple):
 
 
 class ImageWorker:
-    """Answers one image at a time in its own thread; the newest waits, older ones are dropped.
+    """Processes one image at a time in its own thread. The newest image waits, older ones are dropped.
+
+    All callbacks are called in the worker's thread.
 
     Args:
-        answer: takes an image and returns the engine's time once the answer is out, or why it does not look at it.
-        report: told every error that ``answer`` raised.
-        max_rate: images answered a second at most; 0 for no limit.
-        clock: seconds, monotonic.
-        answered: told of every answer, in the worker's thread.
+        process: processes an image; returns the engine's time once the results are published, or why it was dropped.
+        report_error: called with every exception that ``process`` raised.
+        max_rate: maximum frame rate in Hz; 0 for no limit.
+        clock: returns monotonic seconds.
+        answered: called for every answered image.
     """
 
     def __init__(
         self,
-        answer: Callable[[Any], Union[EngineTime, Dropped]],
-        report: Callable[[Exception], None],
+        process: Callable[[Any], Union[EngineTime, Dropped]],
+        report_error: Callable[[Exception], None],
         max_rate: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
-        answered: Callable[[Answer], None] = lambda _answer: None,
+        answered: Callable[[AnsweredImage], None] = lambda _image: None,
     ) -> None:
         self.max_rate = max_rate
-        self._note_answer = answered
-        self._answer = answer
-        self._report = report
+        self._answered_callback = answered
+        self._process_callback = process
+        self._report_error = report_error
         self._clock = clock
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
         self._waiting: Optional[_Waiting] = None
         self._is_busy = False
         self._is_stopped = False
@@ -125,27 +128,27 @@ class ImageWorker:
         self._received = self._answered = self._failed = 0
         self._drops: Dict[str, int] = defaultdict(int)
         self._refusals: Dict[str, int] = defaultdict(int)
-        self._answers: Deque[Answer] = deque(maxlen=ANSWERS_KEPT)
+        self._recent: Deque[AnsweredImage] = deque(maxlen=ANSWERS_KEPT)
         self._thread = threading.Thread(target=self._run, name="image worker", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer. A worker starts once."""
+        """Start the thread. A worker can be started once."""
         self._thread.start()
 
     def stop(self, timeout: Optional[float] = None) -> None:
-        """Drop the waiting image, finish the one under way (for ``timeout`` seconds at most) and end the thread."""
-        with self._changed:
+        """Drop the waiting image, wait up to ``timeout`` seconds for the current one, and end the thread."""
+        with self._condition:
             self._is_stopped = True
             if self._waiting is not None:
                 self._waiting = None
                 self._drops[STOPPED] += 1
-            self._changed.notify()
+            self._condition.notify()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def offer(self, image: Any) -> None:
-        """Take an image; returns at once."""
-        with self._changed:
+        """Accept or drop an image; returns immediately."""
+        with self._condition:
             now = self._clock()
             self._received += 1
             self._last_arrival = now
@@ -157,33 +160,33 @@ class ImageWorker:
                 if self._waiting is not None:
                     self._drops[NEWER_CAME] += 1
                 self._waiting = _Waiting(image, now)
-                self._changed.notify()
+                self._condition.notify()
 
     def counts(self, stale_after: float = float("inf")) -> ImageCounts:
-        """The counts at one moment.
+        """Return the current counts.
 
         Args:
-            stale_after: the frame rate is 0 when the last answer is older than this many seconds.
+            stale_after: age in seconds of the last answer above which the frame rate is 0.
         """
-        with self._changed:
+        with self._condition:
             now = self._clock()
-            answers = list(self._answers)
+            recent = list(self._recent)
             counts = ImageCounts(
                 received=self._received,
                 answered=self._answered,
                 failed=self._failed,
-                under_way=int(self._is_busy) + int(self._waiting is not None),
+                in_progress=int(self._is_busy) + int(self._waiting is not None),
                 drop_reasons=dict(self._drops),
                 refused_kinds=dict(self._refusals),
                 silence=now - self._last_arrival,
             )
-        return _with_timing(counts, answers, now, stale_after)
+        return _with_timing(counts, recent, now, stale_after)
 
     def _is_due(self, now: float) -> bool:
-        """Whether max_rate allows an image now.
+        """Return whether max_rate allows an image now.
 
-        An image may come up to half a period late without moving the ones after it, so that a camera at a multiple of
-        max_rate is answered at max_rate in spite of its jitter.
+        An image up to half a period late does not delay the following ones. A camera at a multiple of max_rate is
+        therefore processed at max_rate despite jitter.
         """
         if self.max_rate <= 0:
             return True
@@ -195,27 +198,27 @@ class ImageWorker:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._condition:
                 while self._waiting is None and not self._is_stopped:
-                    self._changed.wait()
+                    self._condition.wait()
                 if self._waiting is None:
                     return
                 current, self._waiting = self._waiting, None
                 self._is_busy = True
             self._process(current)
-            # The image is large; without this it would live until the next one comes.
+            # The image is large; without this it would stay in memory until the next one arrives.
             del current
 
     def _process(self, current: _Waiting) -> None:
         error: Optional[Exception] = None
         outcome: Union[EngineTime, Dropped, None] = None
-        answer: Optional[Answer] = None
+        answered: Optional[AnsweredImage] = None
         began = self._clock()
         try:
-            outcome = self._answer(current.image)
-        except Exception as raised:  # the thread's edge: whatever it is, the next image gets its chance
+            outcome = self._process_callback(current.image)
+        except Exception as raised:  # reported below; the thread must go on with the next image
             error = raised
-        with self._changed:
+        with self._condition:
             self._is_busy = False
             if isinstance(error, ImageError):
                 self._refusals[error.kind] += 1
@@ -226,26 +229,26 @@ class ImageWorker:
             elif outcome is not None:
                 now = self._clock()
                 self._answered += 1
-                answer = Answer(now, now - current.arrived, now - began, outcome)
-                self._answers.append(answer)
-        if answer is not None:
-            self._note_answer(answer)
+                answered = AnsweredImage(now, now - current.arrived, now - began, outcome)
+                self._recent.append(answered)
+        if answered is not None:
+            self._answered_callback(answered)
         if error is not None:
-            self._report(error)
+            self._report_error(error)
 
 
-def _with_timing(counts: ImageCounts, answers: Any, now: float, stale_after: float) -> ImageCounts:
-    if not answers:
+def _with_timing(counts: ImageCounts, recent: List[AnsweredImage], now: float, stale_after: float) -> ImageCounts:
+    if not recent:
         return counts
-    latencies = np.array([answer.latency for answer in answers])
-    span = answers[-1].finished - answers[0].finished
-    newest = answers[-1].inference.engine
-    times = [answer.inference.seconds for answer in answers if answer.inference.engine == newest]
-    is_fresh = now - answers[-1].finished <= stale_after
+    latencies = np.array([image.latency for image in recent])
+    span = recent[-1].finished - recent[0].finished
+    newest = recent[-1].inference.engine
+    times = [image.inference.seconds for image in recent if image.inference.engine == newest]
+    is_fresh = now - recent[-1].finished <= stale_after
     return ImageCounts(
         **{
             **counts.__dict__,
-            "frame_rate": (len(answers) - 1) / span if span > 0 and is_fresh else 0.0,
+            "frame_rate": (len(recent) - 1) / span if span > 0 and is_fresh else 0.0,
             "latency_p50": float(np.percentile(latencies, 50)),
             "latency_p95": float(np.percentile(latencies, 95)),
             "inference_time": float(np.median(times)),

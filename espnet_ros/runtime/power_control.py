@@ -1,4 +1,4 @@
-"""Power in the node: the mode, what is measured, and the governor, which moves the node's own parameters."""
+"""Power management of the node: the power mode, telemetry, and the governor, which sets the node's parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from espnet_ros.governor.governor_binding import GovernorBinding, NodeState, cho
 from espnet_ros.governor.throughput_meter import ThroughputMeter
 from espnet_ros.governor.types import Observation
 from espnet_ros.runtime.engine_request import EngineRequest
-from espnet_ros.runtime.image_worker import NO_LISTENER, Answer, ImageCounts
+from espnet_ros.runtime.image_worker import NO_LISTENER, AnsweredImage, ImageCounts
 from espnet_ros.runtime.mode_control import ModeControl
 from espnet_ros.runtime.parameter_store import ParameterStore
 from espnet_ros.telemetry.frame_statistics import DEFAULT_WINDOW, FrameStatistics, FrameSummary
@@ -26,17 +26,17 @@ _logger = logging.getLogger(__name__)
 
 
 class PowerReport(NamedTuple):
-    """What there is to say about power at one moment.
+    """Snapshot of the node's power management.
 
     Attributes:
-        modes: the power mode, and the board's.
-        telemetry: what is measured; None where that is off, or the node is not configured.
-        frames: the images of the last seconds; None while the node is not active.
-        dropped: images since activation.
+        modes: the power mode and the board's mode.
+        telemetry: the measurements; None if telemetry is off or the node is not configured.
+        frames: statistics of the last 10 s; None while the node is not active.
+        dropped: images dropped since activation.
         violations: values beyond a warning or error threshold.
-        governor: its kind; its state is in ``binding``.
-        binding: its decisions.
-        governor_trouble: why it does not decide; "" where it does.
+        governor: the parameter ``governor``.
+        binding: the governor's target and decisions.
+        governor_problem: why the governor cannot decide; "" if it can.
     """
 
     modes: ModeControl
@@ -46,14 +46,14 @@ class PowerReport(NamedTuple):
     violations: List[ThresholdViolation]
     governor: str
     binding: GovernorBinding
-    governor_trouble: str
+    governor_problem: str
 
 
 class PowerControl:
     """Owns the power mode, the telemetry and the governor of a node.
 
-    ``add_answer`` may be called in any thread, all else in one. Nothing here waits for a board or a sensor, but
-    ``configure``.
+    `add_image` may be called in any thread, all other methods in one. Only `configure` and `undo_configure` wait for
+    the board; nothing waits for a sensor.
 
     Args:
         parameters: the node's parameters; the governor sets them.
@@ -69,13 +69,13 @@ class PowerControl:
         self._meter: Optional[ThroughputMeter] = None
         self._active_since = 0.0
         self._counts = ImageCounts()
-        self._governor_trouble = ""
+        self._governor_problem = ""
         self._violations: List[ThresholdViolation] = []
 
     # Lifecycle
 
     def configure(self, config: NodeConfig) -> None:
-        """Begin to measure, and switch the board where ``power_mode`` names a mode.
+        """Start telemetry and, if ``power_mode`` names a mode, switch to it.
 
         Raises:
             PowerError: see `ModeControl.configure`.
@@ -97,20 +97,20 @@ class PowerControl:
         self.release()
 
     def activate(self) -> None:
-        """Begin to count images."""
+        """Start the frame statistics."""
         now = time.monotonic()
         self._active_since, self._counts = now, ImageCounts()
         self._meter, self._frames = ThroughputMeter(now), FrameStatistics(now)
         self._binding.reset()
 
     def deactivate(self) -> None:
-        """Count no more images; the governor rests."""
+        """Stop the frame statistics and the governor."""
         self._meter = self._frames = None
         self._binding.reset()
-        self._governor_trouble = ""
+        self._governor_problem = ""
 
     def release(self) -> None:
-        """Measure no more, and let go of the board."""
+        """Stop telemetry and release the board."""
         self.deactivate()
         self.modes.close()
         if self._sampler is not None:
@@ -136,23 +136,23 @@ class PowerControl:
 
     # Images
 
-    def add_answer(self, answer: Answer) -> None:
-        """An image was answered."""
+    def add_image(self, image: AnsweredImage) -> None:
+        """Add an answered image to the statistics."""
         frames, meter = self._frames, self._meter
         if frames is not None and meter is not None:
-            frames.add_frame(answer.finished, answer.latency)
-            meter.add(answer.latency, answer.busy)
+            frames.add_frame(image.finished, image.latency)
+            meter.add(image.latency, image.busy)
 
     # Every second
 
-    def tick(self, config: NodeConfig, counts: ImageCounts, engine: Optional[Engine], is_changing: bool) -> None:
-        """Take in a second, and let the governor decide.
+    def tick(self, config: NodeConfig, counts: ImageCounts, engine: Optional[Engine], is_replacing: bool) -> None:
+        """Update the statistics and thresholds, and run the governor. Call once a second.
 
         Args:
             config: the node's parameters.
-            counts: the images since activation.
+            counts: image counts since activation.
             engine: the engine in use.
-            is_changing: another engine is being built.
+            is_replacing: whether another engine is being built.
         """
         now = time.monotonic()
         telemetry = self._sampler.latest() if self._sampler is not None else None
@@ -164,9 +164,9 @@ class PowerControl:
         if reading is not None:
             frames.add_reading(reading.stamp, reading.watts_total)
         frames.add_dropped(now, counts.dropped - self._counts.dropped)
-        unheard = counts.drop_reasons.get(NO_LISTENER, 0) - self._counts.drop_reasons.get(NO_LISTENER, 0)
+        unread = counts.drop_reasons.get(NO_LISTENER, 0) - self._counts.drop_reasons.get(NO_LISTENER, 0)
         self._counts = counts
-        check_rate = now - self._active_since >= DEFAULT_WINDOW and not unheard and counts.received > 0
+        check_rate = now - self._active_since >= DEFAULT_WINDOW and not unread and counts.received > 0
         self._violations += check_frames(config, frames.summary(now), check_rate)
         seen = meter.measure(now, counts.received)
         observation = Observation(
@@ -178,12 +178,12 @@ class PowerControl:
             watts=math.nan if reading is None else reading.watts_total,
             temperature=math.nan if reading is None else reading.temperature,
             throttled=reading is not None and bool(reading.throttled),
-            switching=is_changing or self.modes.is_switching,
+            switching=is_replacing or self.modes.is_switching,
         )
         self._govern(config, engine, observation)
 
     def report(self, config: NodeConfig) -> PowerReport:
-        """How it is."""
+        """Return a snapshot for the status topics."""
         return PowerReport(
             modes=self.modes,
             telemetry=None if self._sampler is None else self._sampler.latest(),
@@ -192,11 +192,11 @@ class PowerControl:
             violations=self._violations,
             governor=config.governor,
             binding=self._binding,
-            governor_trouble=self._governor_trouble,
+            governor_problem=self._governor_problem,
         )
 
     def _govern(self, config: NodeConfig, engine: Optional[Engine], observation: Observation) -> None:
-        self._governor_trouble = ""
+        self._governor_problem = ""
         if config.governor == "off" or engine is None:
             self._binding.reset()
             return
@@ -209,7 +209,7 @@ class PowerControl:
                 _logger.info("governor: %s", decision.reason)
                 self._carry_out(state, parameter_changes(decision.option, state), decision.option.mode)
         except EspnetError as error:
-            self._governor_trouble = str(error)
+            self._governor_problem = str(error)
 
     def _carry_out(self, state: NodeState, changes: Dict[str, Any], mode: Optional[str]) -> None:
         if mode is not None and mode != state.mode:
@@ -218,10 +218,10 @@ class PowerControl:
 
     def _node_state(self, config: NodeConfig, engine: Engine, modes: Tuple[str, ...]) -> NodeState:
         checkpoint = engine.spec.checkpoint
-        siblings = (request.config.alpha for request in EngineRequest(config).siblings())
+        other_alphas = (request.config.alpha for request in EngineRequest(config).other_alphas())
         return NodeState(
             alpha=checkpoint.alpha,
-            alphas=(checkpoint.alpha, *siblings),
+            alphas=(checkpoint.alpha, *other_alphas),
             size=(engine.spec.input_size.height, engine.spec.input_size.width),
             precision=engine.precision,
             max_rate=config.max_rate,

@@ -1,4 +1,4 @@
-"""The engines beside the one in use: those that a change of alpha reaches at once, and those to be freed."""
+"""Engines besides the one in use: ready ones for other alphas, and unneeded ones that are to be freed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _logger = logging.getLogger(__name__)
 
 
 class ReadyEngines:
-    """Keeps engines warm, builds those that are missing, frees those that nobody needs.
+    """Builds engines ahead, keeps them warm, and frees unneeded ones.
 
-    ``tend`` is called by one thread; the other methods by any.
+    `run_idle_work` is called in one thread, the other methods in any.
 
     Args:
         build: builds an engine and warms it up.
-        changed: told that another engine is ready.
+        changed: called when the set of ready engines has changed.
     """
 
     def __init__(self, build: Callable[[EngineRequest], Engine], changed: Callable[[], None]) -> None:
@@ -37,39 +37,41 @@ class ReadyEngines:
         self._unbuildable: Set[EngineKey] = set()
 
     def put(self, request: EngineRequest, engine: Engine) -> None:
-        """Take in an engine that is not in use any more, or not yet. It is freed later if nobody needs it."""
+        """Add an engine that is not in use. It is freed later if it is not needed."""
         displaced = self._pool.put(request.key, engine)
         if displaced is not None:
             self.discard(displaced)
 
     def discard(self, engine: Engine) -> None:
-        """Take in an engine that is to be freed."""
+        """Add an engine that is to be freed."""
         with self._lock:
             self._unneeded.append(engine)
 
     def take(self, request: EngineRequest, segmenter: Optional[Segmenter] = None) -> Optional[Engine]:
-        """Hand out the engine that is asked for; with a segmenter only if it is warm for the images that flow."""
+        """Remove and return an engine; None if it is missing or, given a segmenter, not warm for the current images."""
         return self._pool.take(request.key, segmenter.is_warm if segmenter else lambda engine: True)
 
     def list_alphas(self, segmenter: Segmenter, in_use: EngineRequest) -> List[int]:
-        """Alphas that a change reaches at once, besides the one in use."""
-        keys = {request.key for request in in_use.siblings()}
+        """Return the alphas of warm engines besides the one in use, ascending."""
+        keys = {request.key for request in in_use.other_alphas()}
         ready = (engine for key, engine in self._pool.items() if key in keys and segmenter.is_warm(engine))
         return sorted(engine.spec.checkpoint.alpha for engine in ready)
 
     def forget_failures(self) -> None:
-        """Try again what could not be built."""
+        """Forget which engines could not be built, so that they are tried again."""
         with self._lock:
             self._unbuildable.clear()
 
-    def tend(
+    def run_idle_work(
         self, segmenter: Optional[Segmenter], in_use: Optional[EngineRequest], config: Optional[NodeConfig]
     ) -> bool:
-        """Do one piece of the work that nobody waits for.
+        """Free unneeded engines, then free, build or warm up one more engine.
+
+        Below ``ready_min_memory`` of available memory, least recently used engines are freed and none is built.
 
         Args:
-            segmenter: what labels the images; None where there is no engine.
-            in_use: what its engine was built from.
+            segmenter: the segmenter; None if there is no engine in use.
+            in_use: the request of the engine in use.
             config: the node's parameters.
 
         Returns:
@@ -78,7 +80,7 @@ class ReadyEngines:
         if segmenter is None or in_use is None or config is None:
             _free(self._take_unneeded([]), None)
             return False
-        wanted = [request for request in in_use.siblings() if request.config.alpha in config.ready_alphas]
+        wanted = [request for request in in_use.other_alphas() if request.config.alpha in config.ready_alphas]
         _free(self._take_unneeded(wanted), segmenter)
         if available_memory() < config.ready_min_memory:
             oldest = self._pool.take_oldest()
@@ -97,7 +99,7 @@ class ReadyEngines:
         return unneeded
 
     def _make_ready(self, request: EngineRequest, segmenter: Segmenter) -> bool:
-        """Build or warm up one engine; returns whether it was not ready before."""
+        """Build or warm up one engine. Return False if it was ready already or cannot be built."""
         if request.key in self._unbuildable:
             return False
         engine = self._pool.take(request.key, lambda engine: not segmenter.is_warm(engine))
@@ -108,13 +110,13 @@ class ReadyEngines:
         except EspnetError as error:
             with self._lock:
                 self._unbuildable.add(request.key)
-            _logger.warning("alpha %s is not kept ready: %s", request.config.alpha, error)
+            _logger.warning("cannot keep an engine for alpha %s ready: %s", request.config.alpha, error)
         self._changed()
         return True
 
 
 def _free(engines: List[Engine], segmenter: Optional[Segmenter]) -> None:
-    """Free engines, which one may still have an image under way in, and empty the list."""
+    """Free engines, one of which may still be processing an image, and empty the list."""
     if not engines:
         return
     while engines:

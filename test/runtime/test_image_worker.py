@@ -71,7 +71,7 @@ def finish(worker, engine):
     before = worker.counts()
     engine.may_leave.release()
     deadline = time.monotonic() + TIMEOUT
-    while worker.counts().under_way == before.under_way:
+    while worker.counts().in_progress == before.in_progress:
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -83,7 +83,7 @@ def answer(worker, engine, image):
 
 
 def is_exact(counts):
-    return counts.received == counts.answered + counts.dropped + counts.refused + counts.failed + counts.under_way
+    return counts.received == counts.answered + counts.dropped + counts.refused + counts.failed + counts.in_progress
 
 
 def test_the_newest_image_wins_and_the_others_count_as_dropped(worker, engine):
@@ -92,13 +92,13 @@ def test_the_newest_image_wins_and_the_others_count_as_dropped(worker, engine):
     for image in ("second", "third", "fourth"):
         worker.offer(image)
         assert is_exact(worker.counts())
-    assert worker.counts().under_way == 2
+    assert worker.counts().in_progress == 2
     engine.may_leave.release()
     assert engine.entered.acquire(timeout=TIMEOUT)
     finish(worker, engine)
     counts = worker.counts()
     assert engine.got == ["first", "fourth"]
-    assert (counts.received, counts.answered, counts.under_way) == (4, 2, 0)
+    assert (counts.received, counts.answered, counts.in_progress) == (4, 2, 0)
     assert counts.drop_reasons == {NEWER_CAME: 2}
 
 
@@ -133,7 +133,7 @@ def test_stopping_drops_the_waiting_image_and_finishes_the_other(worker, engine)
     assert engine.got in (["under way"], ["under way", "waiting"])
     assert counts.received == 3
     assert counts.drop_reasons[STOPPED] >= 1
-    assert counts.under_way == 0
+    assert counts.in_progress == 0
     assert is_exact(counts)
 
 
@@ -202,5 +202,5 @@ def test_counts_are_exact_with_many_cameras_at_once():
         assert is_exact(worker.counts())
     worker.stop(5)
     assert worker.counts().received == 8000
-    assert worker.counts().under_way == 0
+    assert worker.counts().in_progress == 0
     assert is_exact(worker.counts())

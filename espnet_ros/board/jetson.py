@@ -1,4 +1,4 @@
-"""The board: whether this is a Jetson, which power modes it has, which one is set, and setting another one safely."""
+"""Power modes of the board: detecting a Jetson, and switching its mode safely."""
 
 from __future__ import annotations
 
@@ -20,51 +20,51 @@ from espnet_ros.errors import PowerError
 
 MODEL_FILES = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
 PROGRAM_FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"
-"""Looked through after $PATH, which lacks sbin for many users."""
+"""Searched after $PATH, which lacks sbin for many users."""
 SWITCH_TIMEOUT = 30.0
-"""Seconds in which a mode must read back. The jtop service gives nvpmodel 5 times 4 s."""
+"""Seconds within which a mode must read back. The jtop service tries nvpmodel 5 times for 4 s."""
 POLL_PERIOD = 0.25
 
 
 class Board(Protocol):
-    """What espnet_ros asks of a board. Every call returns or raises PowerError within a few seconds.
+    """Access to a board's power modes. Every call returns or raises PowerError within a few seconds.
 
     Attributes:
-        applies: power modes exist here; False off a Jetson.
+        applies: whether there are power modes; False off a Jetson.
     """
 
     applies: bool
 
     def describe(self) -> str:
-        """The board and the way it is reached, for people."""
+        """Return the board and how it is accessed, for messages."""
 
     def list_modes(self) -> ModeTable:
-        """The modes the board has; empty off a Jetson."""
+        """Return the board's modes; empty off a Jetson."""
 
     def current_mode(self) -> Mode:
-        """The mode that is set now, read from the board."""
+        """Read the current mode from the board."""
 
     def set_mode(self, mode: Mode) -> None:
-        """Ask for a mode. Whether it was set, only reading it back tells."""
+        """Request a mode. Only reading it back shows whether it was set."""
 
     def refusal(self, mode: Mode) -> str:
-        """Why the board will not enter the mode it was asked for; "" as long as it may."""
+        """Return why the board will not enter a requested mode; "" while it still may."""
 
     def jetson_clocks(self) -> Optional[bool]:
-        """Whether the clocks are held at their maxima; None where this cannot be known."""
+        """Return whether the clocks are locked at their maxima; None if unknown."""
 
     def set_jetson_clocks(self, enabled: bool) -> None:
-        """Hold the clocks at the mode's maxima, or let them scale again."""
+        """Lock the clocks at the mode's maxima, or let them scale again."""
 
     def close(self) -> None:
-        """Let go of what the board is reached through."""
+        """Release the access to the board."""
 
 
 class NoBoard:
     """A machine without power modes.
 
     Args:
-        reason: why there are none, for messages.
+        reason: why there are none.
     """
 
     applies = False
@@ -73,47 +73,35 @@ class NoBoard:
         self.reason = reason
 
     def describe(self) -> str:
-        """Why there are no power modes."""
+        """Return why there are no power modes."""
         return f"no board power modes: {self.reason}"
 
     def list_modes(self) -> ModeTable:
-        """No modes."""
+        """Return an empty table."""
         return ModeTable()
 
     def current_mode(self) -> Mode:
-        """There is none.
-
-        Raises:
-            PowerError: always.
-        """
-        raise PowerError(f"the board's power mode does not apply: {self.reason}")
+        """Raise PowerError: there is no mode."""
+        raise PowerError(f"there is no power mode to read: {self.reason}")
 
     def set_mode(self, mode: Mode) -> None:
-        """There is none to set.
-
-        Raises:
-            PowerError: always.
-        """
-        raise PowerError(f"the board's power mode {mode} does not apply: {self.reason}")
+        """Raise PowerError: there is no mode."""
+        raise PowerError(f"power mode {mode} cannot be set: {self.reason}")
 
     def refusal(self, mode: Mode) -> str:
-        """Always the reason."""
+        """Return the reason."""
         return self.reason
 
     def jetson_clocks(self) -> Optional[bool]:
-        """Not known."""
+        """Return None: unknown."""
         return None
 
     def set_jetson_clocks(self, enabled: bool) -> None:
-        """There are none.
-
-        Raises:
-            PowerError: always.
-        """
-        raise PowerError(f"jetson_clocks does not apply: {self.reason}")
+        """Raise PowerError: there are no clocks to lock."""
+        raise PowerError(f"jetson_clocks cannot be set: {self.reason}")
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -140,14 +128,14 @@ def combine(first: Optional[CompletedSwitch], second: Optional[CompletedSwitch])
 
 
 def find_board(root: Path = Path("/"), path: Optional[str] = None) -> Board:
-    """The board this program runs on, by what is there: the device tree, the jtop service, the nvpmodel program.
+    """Detect the board from the device tree, the jtop service and the nvpmodel program.
 
-    The service is taken where it listens, or where it is installed and this user could not set a mode otherwise (then
-    each call says what is wrong with the service).
+    The service is used if it is listening. It is also used if jetson-stats is installed and this user could not set a
+    mode otherwise; each call then reports what is wrong with the service.
 
     Args:
-        root: folder that stands for ``/``.
-        path: folders to look for programs in; None for $PATH and the system's.
+        root: root folder of the host.
+        path: folders to search for programs; None for $PATH and the system's folders.
     """
     if "nvidia,tegra" not in read_compatible(root):
         return NoBoard("this is not a Jetson (its device tree names no nvidia,tegra)")
@@ -170,17 +158,17 @@ def switch(
     timeout: float = SWITCH_TIMEOUT,
     period: float = POLL_PERIOD,
 ) -> CompletedSwitch:
-    """Set a mode, wait until the board itself says so, then set jetson_clocks.
+    """Set a mode, wait until it reads back, then set jetson_clocks.
 
     Args:
         board: the board.
         mode: one of its modes.
-        jetson_clocks: True or False to switch them, None to leave them.
-        timeout: seconds in which the mode must read back.
+        jetson_clocks: True or False to switch jetson_clocks, None to leave it alone.
+        timeout: seconds within which the mode must read back.
         period: seconds between two readings.
 
     Raises:
-        PowerError: it was refused or did not happen. The mode from before is set again, or the message says which mode
+        PowerError: the mode was refused or not entered. The previous mode is restored, or the message names the mode
             the board was left in.
     """
     before = board.current_mode()
@@ -193,7 +181,7 @@ def switch(
             clocks_before = board.jetson_clocks()
             board.set_jetson_clocks(jetson_clocks)
             if jetson_clocks and clocks_before is None:
-                clocks_before = False  # not known, but switching them off restores what they were
+                clocks_before = False  # unknown, but switching off restores the previous state
             _wait_for_clocks(board, jetson_clocks, timeout, period)
     except PowerError as error:
         left = _put_back(board, before, mode, isinstance(error, ProgramTimeoutError), timeout, period)
@@ -225,12 +213,12 @@ def _wait_for(board: Board, mode: Mode, before: Mode, timeout: float, period: fl
         if now.id == mode.id:
             return
         if now.id != before.id:
-            raise PowerError(f"{mode} was asked for, but the board is in {now}: something else sets modes too")
+            raise PowerError(f"{mode} was requested, but the board is in {now}: another program sets modes, too")
         refusal = board.refusal(mode)
         if refusal:
             raise PowerError(refusal)
         if time.monotonic() >= deadline:
-            raise PowerError(f"{mode} was asked for, but after {timeout:g} s the board still is in {now}")
+            raise PowerError(f"{mode} was requested, but after {timeout:g} s the board is still in {now}")
         time.sleep(period)
 
 
@@ -238,13 +226,13 @@ def _wait_for_clocks(board: Board, enabled: bool, timeout: float, period: float)
     deadline = time.monotonic() + timeout
     while board.jetson_clocks() not in (enabled, None):
         if time.monotonic() >= deadline:
-            wish = "on" if enabled else "off"
-            raise PowerError(f"jetson_clocks were to be {wish}, but after {timeout:g} s they are not")
+            requested = "on" if enabled else "off"
+            raise PowerError(f"jetson_clocks is not {requested} {timeout:g} s after it was switched {requested}")
         time.sleep(period)
 
 
 def _put_back(board: Board, before: Mode, mode: Mode, interrupted: bool, timeout: float, period: float) -> str:
-    """Leave the board in ``before`` and say how it was left. What somebody else set is left alone."""
+    """Restore ``before``, unless another program has set a mode. Return a sentence about the final mode."""
     try:
         now = board.current_mode()
         if now.id not in (before.id, mode.id):
@@ -254,5 +242,5 @@ def _put_back(board: Board, before: Mode, mode: Mode, interrupted: bool, timeout
         board.set_mode(before)
         _wait_for(board, before, now, timeout, period)
     except PowerError as error:
-        return f"Nor could {before} be set again ({error}), so check the board: nvpmodel -q"
+        return f"{before} could not be restored either ({error}); check the board with nvpmodel -q"
     return f"The board is in {before} again"

@@ -1,4 +1,4 @@
-"""The board through NVIDIA's own programs, nvpmodel and jetson_clocks."""
+"""Access to a Jetson through NVIDIA's programs nvpmodel and jetson_clocks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from espnet_ros.errors import PowerError
 
 
 class NvpmodelBoard:
-    """A Jetson reached through NVIDIA's own programs: everybody may read the mode, root may set it.
+    """A Jetson accessed through NVIDIA's programs. Any user can read the mode, only root can set it.
 
-    jetson_clocks has no state that can be read, so "off" means: what this object stored before it switched them on is
-    restored.
+    The state of jetson_clocks cannot be read. Switching it off restores the clocks stored when this object switched it
+    on.
 
     Args:
         program: nvpmodel.
-        clocks_program: jetson_clocks, or None.
-        root: folder that stands for ``/``.
+        clocks_program: path of jetson_clocks; None if it is missing.
+        root: root folder of the host.
         model: the board's name, for messages.
     """
 
@@ -36,38 +36,38 @@ class NvpmodelBoard:
         self._stored: Optional[Path] = None
 
     def describe(self) -> str:
-        """The board and the way it is reached."""
+        """Return the board and how it is accessed."""
         return f"{self._model}, through {self._program.path}"
 
     def list_modes(self) -> ModeTable:
-        """The board's own table.
+        """Read the board's table of modes.
 
         Raises:
-            PowerError: it is absent or malformed.
+            PowerError: the table is missing or malformed.
         """
         return read_table(self._root)
 
     def current_mode(self) -> Mode:
-        """What nvpmodel says is set."""
+        """Return the mode that nvpmodel reports."""
         return self._program.query()
 
     def set_mode(self, mode: Mode) -> None:
-        """Let nvpmodel set the mode."""
+        """Set the mode with nvpmodel."""
         self._program.set(mode)
 
     def refusal(self, mode: Mode) -> str:
-        """Nothing: the program says at once what it refuses."""
+        """Return "": the program reports a refusal immediately."""
         return ""
 
     def jetson_clocks(self) -> Optional[bool]:
-        """True where this object switched them on, None otherwise: it cannot be read."""
+        """Return True if this object switched jetson_clocks on, else None: its state cannot be read."""
         return True if self._stored is not None else None
 
     def set_jetson_clocks(self, enabled: bool) -> None:
-        """Store the clocks and hold them at their maxima, or restore what was stored.
+        """Store the clocks and lock them at their maxima, or restore the stored clocks.
 
         Raises:
-            PowerError: there is no such program, or it failed.
+            PowerError: jetson_clocks is missing or failed.
         """
         if not enabled and self._stored is None:
             return
@@ -75,7 +75,7 @@ class NvpmodelBoard:
             raise PowerError("the board has no program jetson_clocks")
         if enabled:
             stored = self._stored
-            if stored is None:  # else they are held, and what they were before would be lost
+            if stored is None:  # else the clocks are locked, and storing them again would lose the original state
                 # jetson_clocks asks before it overwrites a file, so the file must be new.
                 stored = Path(tempfile.mkdtemp(prefix="espnet_clocks_")) / "clocks.conf"
                 self._run_clocks(self._clocks_program, "--store", str(stored))
@@ -86,14 +86,14 @@ class NvpmodelBoard:
         self._forget_clocks()
 
     def close(self) -> None:
-        """Forget the stored clocks; they stay as they are."""
+        """Delete the stored clocks; the current clocks stay."""
         self._forget_clocks()
 
     def _run_clocks(self, *command: str) -> None:
         status, printed = run_program(list(command), self._program.timeout)
         if status != 0:
-            said = " ".join(printed.split())[:300] or "nothing"
-            raise PowerError(f"'{' '.join(command)}' ended with {status} and printed {said!r}; it needs root")
+            output = " ".join(printed.split())[:300] or "nothing"
+            raise PowerError(f"'{' '.join(command)}' exited with {status} and printed {output!r}; it needs root")
 
     def _forget_clocks(self) -> None:
         if self._stored is not None:

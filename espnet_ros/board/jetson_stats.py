@@ -1,9 +1,9 @@
-"""The board through the service of jetson-stats, which sets modes for members of the group jtop.
+"""Access to a Jetson through the service of jetson-stats, which sets modes for members of the group jtop.
 
-Written against jetson-stats 4.2.0 to 7.2.0 (package ``jtop``): ``jtop.start``, ``ok``, ``close``, ``nvpmodel`` (None
-where the board has none) with ``models``, ``id``, ``name``, ``status``, ``is_running``, ``get_default``,
-``set_nvpmodel_id(id, force)``, and ``jetson_clocks`` (None where there is none) with ``set_enable`` and ``get_enable``.
-Setting only sends a message: what came of it shows in what the service tells from then on, once a second.
+Written against jetson-stats 4.2.0 to 7.2.0 (package ``jtop``): ``jtop.start``, ``ok``, ``close``, ``nvpmodel`` (None if
+the board has none) with ``models``, ``id``, ``name``, ``status``, ``is_running``, ``get_default``,
+``set_nvpmodel_id(id, force)``, and ``jetson_clocks`` (None if there is none) with ``set_enable`` and ``get_enable``.
+Setting a value only sends a message. The outcome shows in the state that the service publishes once per second.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from espnet_ros.board.nvpmodel import Mode, ModeTable, read_table
 from espnet_ros.errors import PowerError
 
 SOCKET = "run/jtop.sock"
-"""Where the service listens, below the root folder."""
+"""The service's socket, relative to the root folder."""
 CALL_TIMEOUT = 8.0
-"""Seconds the service may take for one call. It tells its state once a second; jtop itself gives up after three."""
+"""Time limit of one call in seconds. The service publishes once per second; jtop itself gives up after 3 s."""
 REFUSAL_DELAY = 3.0
-"""Seconds in which a message surely has reached the service and its first answer has come back."""
+"""Seconds after which a message has certainly reached the service and its first answer has arrived."""
 
 T = TypeVar("T")
 
 
 class JetsonStatsBoard:
-    """A Jetson whose modes the jtop service sets.
+    """A Jetson accessed through the jtop service.
 
     Args:
-        root: folder that stands for ``/``.
-        timeout: seconds one call may take.
+        root: root folder of the host.
+        timeout: time limit of one call in seconds.
         model: the board's name, for messages.
     """
 
@@ -45,52 +45,52 @@ class JetsonStatsBoard:
         self._model = model
         self._calls = LimitedCalls("the jtop service")
         self._connection: Any = None
-        self._asked_at = 0.0
+        self._requested_at = 0.0
 
     def describe(self) -> str:
-        """The board and the way it is reached."""
+        """Return the board and how it is accessed."""
         return f"{self._model}, through the jtop service"
 
     def list_modes(self) -> ModeTable:
-        """The modes the service offers, with the ids of the board's own table where it can be read.
+        """Return the service's modes, with the ids of the board's own table if it is readable.
 
         Raises:
-            PowerError: the service cannot be asked, or has no modes.
+            PowerError: the service does not answer or has no modes.
         """
         names, default = self._ask(_models, "list the power modes")
         try:
             table = read_table(self._root)
         except PowerError:
             table = ModeTable()
-        # The service numbers its modes 0, 1, ...; a table with gaps in its ids is listed by the table's own.
+        # The service numbers its modes 0, 1, ..., which is wrong for a table with gaps in its ids.
         if table.modes and {mode.name for mode in table.modes} == set(names):
             return table
         return ModeTable(tuple(Mode(index, name) for index, name in enumerate(names)), default)
 
     def current_mode(self) -> Mode:
-        """The mode the service reads from the board now.
+        """Return the mode that the service reads from the board.
 
         Raises:
-            PowerError: the service cannot be asked.
+            PowerError: the service does not answer.
         """
         return self._ask(_current, "read the power mode")
 
     def set_mode(self, mode: Mode) -> None:
-        """Ask the service for a mode, never by force. That it was set, only reading it back tells.
+        """Request a mode from the service, without force. Only reading it back shows whether it was set.
 
         Raises:
-            PowerError: the service cannot be asked, or does not know the mode.
+            PowerError: the service does not answer or does not know the mode.
         """
         self._ask(lambda jetson: _nvpmodel(jetson).set_nvpmodel_id(mode.id, force=False), f"set {mode}")
-        self._asked_at = time.monotonic()
+        self._requested_at = time.monotonic()
 
     def refusal(self, mode: Mode) -> str:
-        """Why the service will not set the mode it was asked for; "" while it works on it or has said nothing.
+        """Return why the service will not set a requested mode; "" while it is working on it.
 
-        The service does not answer. It marks a mode that differs from the present one in which parts of the GPU are
-        powered, because that needs a reboot, and one that nvpmodel failed to set.
+        The service sends no answer to a request. It marks modes that need a reboot, because they power other parts of
+        the GPU than the current mode, and modes that nvpmodel failed to set.
         """
-        if time.monotonic() - self._asked_at < REFUSAL_DELAY:
+        if time.monotonic() - self._requested_at < REFUSAL_DELAY:
             return ""
         running, possible = self._ask(lambda jetson: _progress(jetson, mode), "read the power mode")
         if running or possible:
@@ -102,25 +102,25 @@ class JetsonStatsBoard:
         )
 
     def jetson_clocks(self) -> Optional[bool]:
-        """Whether the clocks are held at their maxima; None where the board has no jetson_clocks."""
+        """Return whether the clocks are locked at their maxima; None if the board has no jetson_clocks."""
         return self._ask(_clocks_enabled, "read jetson_clocks")
 
     def set_jetson_clocks(self, enabled: bool) -> None:
-        """Hold the clocks at the mode's maxima or let them scale.
+        """Lock the clocks at the mode's maxima, or let them scale.
 
         Raises:
-            PowerError: the service cannot be asked, or they were set without it.
+            PowerError: the service does not answer, or the board has no jetson_clocks.
         """
         doing = "switch jetson_clocks " + ("on" if enabled else "off")
         self._ask(lambda jetson: _set_clocks(jetson, enabled), doing)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            # Another library's edge: nothing is left to do with a connection that cannot be ended.
+            # If the library cannot close the connection, nothing else can be done.
             with contextlib.suppress(Exception):
-                self._calls.run(connection.close, self._timeout, "end the connection")
+                self._calls.run(connection.close, self._timeout, "close the connection")
 
     def _ask(self, function: Callable[[Any], T], doing: str) -> T:
         try:
@@ -128,12 +128,12 @@ class JetsonStatsBoard:
         except PowerError:
             self.close()
             raise
-        except Exception as error:  # a thread's edge: the library raises its own and the system's errors
+        except Exception as error:  # the library raises its own and the system's errors
             self.close()
-            raise PowerError(f"cannot {doing}: {_said(error)}{self._hint(error)}") from error
+            raise PowerError(f"cannot {doing}: {_describe(error)}{self._hint(error)}") from error
 
     def _fresh(self) -> Any:
-        """The connection, once it has new values from the service."""
+        """Return the connection, once it has new values from the service."""
         if self._connection is None:
             connection = importlib.import_module("jtop").jtop()
             connection.start()
@@ -143,17 +143,17 @@ class JetsonStatsBoard:
         return self._connection
 
     def _hint(self, error: Exception) -> str:
-        said = str(error).lower()
+        text = str(error).lower()
         if isinstance(error, ImportError):
             return "; jetson-stats is needed: sudo pip3 install -U jetson-stats, then reboot"
-        if isinstance(error, PermissionError) or "can't access" in said:
+        if isinstance(error, PermissionError) or "can't access" in text:
             return "; add this user to the group jtop (sudo usermod -aG jtop $USER) and log in again"
-        if not (self._root / SOCKET).exists() or "not active" in said or "lost connection" in said:
+        if not (self._root / SOCKET).exists() or "not active" in text or "lost connection" in text:
             return "; start the service: sudo systemctl start jtop"
         return ""
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -1,7 +1,7 @@
-"""NVIDIA's nvpmodel: its table of power modes, what it prints, and the program itself.
+"""NVIDIA's program nvpmodel: its table of power modes, its output, and running it.
 
-nvpmodel reads ``/etc/nvpmodel.conf``, keeps the mode it last set, and wants root to set one. It may end with 0 although
-it failed (it says ``NVPM ERROR``), and for a mode that needs a reboot it asks on stdin whether to reboot now.
+nvpmodel reads ``/etc/nvpmodel.conf`` and remembers the mode it last set. Setting a mode needs root. It may exit with 0
+although it failed (it then prints ``NVPM ERROR``). For a mode that needs a reboot it asks on stdin whether to reboot.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Dict, List, Optional, Tuple
 from espnet_ros.errors import PowerError
 
 CONFIG_FILE = "etc/nvpmodel.conf"
-"""The board's table of modes, below the root folder."""
+"""The board's table of modes, relative to the root folder."""
 PROGRAM_TIMEOUT = 10.0
-"""Seconds one run of the program may take."""
+"""Time limit of one run of the program in seconds."""
 
 _MODE = re.compile(r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=([^\s>]+)\s*>")
 _DEFAULT = re.compile(r"^\s*<\s*PM_CONFIG\s+DEFAULT=(\d+)\s*>")
@@ -30,12 +30,12 @@ _FAILED = re.compile(r"NVPM ERROR", re.IGNORECASE)
 
 
 class ProgramTimeoutError(PowerError):
-    """The program was stopped in the middle of its work: what it had done until then is not known."""
+    """The program was stopped while it was working; what it had done until then is unknown."""
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A power mode of the board, as its own table names it."""
+    """A power mode with the id and name of the board's table."""
 
     id: int
     name: str
@@ -46,22 +46,22 @@ class Mode:
 
 @dataclass(frozen=True)
 class ModeTable:
-    """The power modes a board has.
+    """The power modes of a board.
 
     Attributes:
-        modes: by rising id; ids may have gaps.
-        default: id of the mode it boots with at first; None where the table does not say.
+        modes: the modes by ascending id; ids may have gaps.
+        default: id of the mode a new board boots into; None if the table does not name it.
     """
 
     modes: Tuple[Mode, ...] = ()
     default: Optional[int] = None
 
     def by_id(self, mode_id: int) -> Optional[Mode]:
-        """The mode with that id, or None."""
+        """Return the mode with that id, or None."""
         return next((mode for mode in self.modes if mode.id == mode_id), None)
 
     def find(self, text: str) -> Optional[Mode]:
-        """The mode with that name (capitals do not matter) or that id written as text, or None."""
+        """Return the mode with that name (case-insensitive) or id, or None."""
         wanted = text.strip()
         for mode in self.modes:
             if mode.name.lower() == wanted.lower():
@@ -73,10 +73,10 @@ class ModeTable:
 
 
 def parse_table(text: str) -> ModeTable:
-    """Read the modes out of the text of an nvpmodel.conf.
+    """Parse the modes in the text of an nvpmodel.conf.
 
     Raises:
-        PowerError: it has no mode, or gives one id to two of them.
+        PowerError: the text has no mode, or two modes with the same id.
     """
     modes: Dict[int, Mode] = {}
     default = None
@@ -100,10 +100,10 @@ def parse_table(text: str) -> ModeTable:
 
 
 def read_table(root: Path) -> ModeTable:
-    """Read the board's own table below the root folder.
+    """Read the board's table of modes.
 
     Raises:
-        PowerError: it is absent or malformed.
+        PowerError: the table is missing or malformed.
     """
     path = root / CONFIG_FILE
     try:
@@ -114,10 +114,10 @@ def read_table(root: Path) -> ModeTable:
 
 
 def parse_current(text: str) -> Mode:
-    """Read what ``nvpmodel -q`` printed. Fan lines, warnings and errors about single clocks are passed over.
+    """Parse the output of ``nvpmodel -q``. Fan lines, warnings and errors about single clocks are ignored.
 
     Raises:
-        PowerError: it names no mode.
+        PowerError: the output names no mode.
     """
     lines = text.splitlines()
     for position, line in enumerate(lines):
@@ -132,11 +132,10 @@ def parse_current(text: str) -> Mode:
 class Nvpmodel:
     """The nvpmodel program.
 
-    It runs without a shell, without stdin (so nobody answers its question about a reboot) and in an environment that
-    changes neither its language nor its libraries.
+    It runs without a shell, without stdin (so that its reboot question stays unanswered) and with a fixed environment.
 
     Args:
-        path: the program.
+        path: path of the program.
         timeout: seconds after which a run is stopped.
     """
 
@@ -145,7 +144,7 @@ class Nvpmodel:
         self.timeout = timeout
 
     def query(self) -> Mode:
-        """The mode that is set now.
+        """Return the current mode.
 
         Raises:
             PowerError: the program cannot be run, takes too long, or prints no mode.
@@ -156,7 +155,7 @@ class Nvpmodel:
         """Set a mode.
 
         Raises:
-            PowerError: the mode needs a reboot, rights are missing, or the program failed.
+            PowerError: the mode needs a reboot, the user lacks the rights, or the program failed.
         """
         status, printed = run_program([self.path, "-m", str(mode.id)], self.timeout)
         if _REBOOT.search(printed):
@@ -171,15 +170,18 @@ class Nvpmodel:
                     "add this user to the group jtop (sudo usermod -aG jtop $USER, then log in again), or run the node "
                     "as root"
                 )
-            raise PowerError(f"{mode} cannot be set, nvpmodel ended with {status} and printed {_shortened(printed)}")
+            raise PowerError(f"{mode} cannot be set, nvpmodel exited with {status} and printed {_shortened(printed)}")
 
 
 def run_program(command: List[str], timeout: float) -> Tuple[int, str]:
-    """Run a program and everything it starts for at most ``timeout`` seconds; returns its status and what it printed.
+    """Run a program, with its children, for at most ``timeout`` seconds.
+
+    Returns:
+        The exit status and the output (stdout and stderr).
 
     Raises:
-        PowerError: it cannot be started.
-        ProgramTimeoutError: it took longer and was stopped.
+        PowerError: the program cannot be started.
+        ProgramTimeoutError: the program took too long and was stopped.
     """
     name = " ".join(command)
     try:
@@ -196,7 +198,7 @@ def run_program(command: List[str], timeout: float) -> Tuple[int, str]:
     try:
         printed, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        # Its children hold the same pipe, so they have to go too.
+        # Its children hold the same pipe, so they must be stopped, too.
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except OSError:

@@ -1,4 +1,4 @@
-"""Power profiles from YAML files: the shipped ones in ``config/`` and those a user adds."""
+"""Power profiles from YAML files: the shipped files in ``config/`` and the user's file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ KEYS = ("board_modes", *NODE_PARAMETERS, "jetson_clocks")
 
 
 def known_profiles(user_file: str = "") -> Dict[str, PowerProfile]:
-    """The built-in and shipped profiles and those of a user's file by name; the user's win.
+    """Return all profiles by name: built-in, shipped, and the user's, which override the others.
 
     Args:
-        user_file: a YAML file, ``~`` stands for the home folder; "" for none.
+        user_file: path of a YAML file, ``~`` is expanded; "" for none.
 
     Raises:
         PowerError: a file cannot be read or breaks a rule; the message names the file, the key, the rule and the value.
@@ -38,7 +38,7 @@ def load_profiles(path: Path) -> Dict[str, PowerProfile]:
     """Read the profiles of one file by name.
 
     Raises:
-        PowerError: it cannot be read, is no YAML or breaks a rule.
+        PowerError: the file cannot be read, is not YAML or breaks a rule.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -50,32 +50,32 @@ def load_profiles(path: Path) -> Dict[str, PowerProfile]:
 
 
 def parse_profiles(document: Any, origin: str) -> Dict[str, PowerProfile]:
-    """Check a parsed YAML document against the rules of power profiles.
+    """Convert a parsed YAML document into power profiles.
 
     Args:
         document: ``{profiles: {NAME: {board_modes: [name or id, ...], alpha: int, precision: str, input_height: int,
-            input_width: int, max_rate: float, threads: int, jetson_clocks: bool}}}``, every key optional.
-        origin: where it came from, for messages.
+            input_width: int, max_rate: float, threads: int, jetson_clocks: bool}}}``, all keys optional.
+        origin: where the document came from, for messages.
 
     Raises:
-        PowerError: a rule is broken.
+        PowerError: the document breaks a rule.
     """
     where = f"power profiles {origin}"
     entries = document.get("profiles") if isinstance(document, Mapping) else None
     if not isinstance(entries, Mapping) or not entries:
-        raise PowerError(f"{where}: must be a mapping with a mapping 'profiles' that has at least one entry")
+        raise PowerError(f"{where}: must be a mapping whose key 'profiles' is a mapping with at least one entry")
     return {str(name).strip(): _parse_profile(name, entry, where, origin) for name, entry in entries.items()}
 
 
 def _parse_profile(name: Any, entry: Any, where: str, origin: str) -> PowerProfile:
     if not isinstance(name, str) or not name.strip() or name.strip().isdecimal():
-        raise PowerError(f"{where}: a profile's name must be a text that is not empty and no number, is {name!r}")
+        raise PowerError(f"{where}: a profile's name must be a non-empty string that is not a number, is {name!r}")
     where = f"{where}, profile '{name}'"
     if not isinstance(entry, Mapping) or not entry:
         raise PowerError(f"{where}: must be a mapping with at least one of {', '.join(KEYS)}, is {entry!r}")
     for key in entry:
         if key not in KEYS:
-            raise PowerError(f"{where}: there is no key '{key}', only {', '.join(KEYS)}")
+            raise PowerError(f"{where}: unknown key '{key}', must be one of {', '.join(KEYS)}")
     values = {key: _parse_value(key, entry[key], where) for key in NODE_PARAMETERS if key in entry}
     clocks = entry.get("jetson_clocks")
     if "jetson_clocks" in entry and not isinstance(clocks, bool):
@@ -101,6 +101,6 @@ def _parse_modes(value: Any, where: str) -> Tuple[str, ...]:
         is_id = type(entry) is int and entry >= 0
         if not (is_name or is_id):
             raise PowerError(
-                f"{where}: board_modes must be a mode's name or id, a list of them, or default, is {value!r}"
+                f"{where}: board_modes must be the name or id of a mode, 'default', or a list of these, is {value!r}"
             )
     return tuple(str(entry).strip() for entry in entries)

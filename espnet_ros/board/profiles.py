@@ -1,19 +1,19 @@
-"""Power modes by name: what a profile is, the built-in ones, and which of the board's modes a name stands for.
+"""Power profiles: what a profile is, the built-in profiles, and how a name selects one of the board's modes.
 
-A profile joins the board's mode with what the node does in it. The built-in names stand for modes of several boards;
-their mode names are those of the boards' own tables:
+A profile combines a mode of the board with node parameters. The built-in profiles cover several boards. Their mode
+names are those of the boards' own tables:
 
 - TX2: MAXN 0, MAXQ 1, MAXP_CORE_ALL 2, MAXP_CORE_ARM 3, MAXP_CORE_DENVER 4 (published copies of its
   nvpmodel.conf).
 - AGX Xavier: MAXN 0, MODE_10W 1, MODE_15W 2, MODE_30W_ALL 3, MODE_30W_6CORE 4, MODE_30W_4CORE 5, MODE_30W_2CORE 6,
   MODE_15W_DESKTOP 7 (code and notes that list its modes).
 - Xavier NX: MODE_15W_2CORE 0, MODE_15W_4CORE 1, MODE_15W_6CORE 2, MODE_10W_2CORE 3, MODE_10W_4CORE 4,
-  MODE_10W_DESKTOP 5, MODE_20W_2CORE 6, MODE_20W_4CORE 7, MODE_20W_6CORE 8 (what its nvpmodel prints).
-- AGX Orin: MAXN 0, MODE_15W 1, MODE_30W 2, MODE_50W 3 (test data of another project, a forum's posting).
+  MODE_10W_DESKTOP 5, MODE_20W_2CORE 6, MODE_20W_4CORE 7, MODE_20W_6CORE 8 (output of its nvpmodel).
+- AGX Orin: MAXN 0, MODE_15W 1, MODE_30W 2, MODE_50W 3 (test data of another project, a forum post).
 - Orin NX: MAXN 0, 10W 1, 15W 2, 25W 3; Orin Nano: 15W 0, 7W 1, and since JetPack 6.2 15W 0, 25W 1, MAXN_SUPER 2, 7W 3
   (excerpts of nvpmodel.conf; the last id from a note).
 
-They have not been compared with the tables of NVIDIA's own guides, nor with a board.
+These names were compared neither with NVIDIA's guides nor with a board.
 The alphas, rates and threads of the built-in profiles are choices, not measurements.
 """
 
@@ -27,21 +27,21 @@ from espnet_ros.config import names_where
 from espnet_ros.errors import PowerError
 
 DEFAULT_MODE = "default"
-"""Stands for the mode the board's table calls its default."""
+"""Name for the default mode of the board's table."""
 NODE_PARAMETERS = names_where(lambda rule: rule.in_profile)
 """Parameters of the node that a profile may set."""
 
 
 @dataclass(frozen=True)
 class PowerProfile:
-    """The board's mode and what the node does in it. None leaves a value as it is.
+    """A board mode combined with node parameters. None leaves a parameter unchanged.
 
     Attributes:
-        name: what ``power_mode`` calls it.
-        board_modes: names or ids of the board's modes; the first that the board has is taken. Empty: the board stays.
-        alpha, precision, input_height, input_width, max_rate, threads: values of the node's parameters of that name.
-        jetson_clocks: hold the clocks at the mode's maxima, or let them scale.
-        origin: where it was read, for messages.
+        name: value of ``power_mode`` that selects the profile.
+        board_modes: names or ids of board modes; the first that the board has is used. Empty leaves the board alone.
+        alpha, precision, input_height, input_width, max_rate, threads: values of the node parameters of that name.
+        jetson_clocks: True locks the clocks at the mode's maxima, False lets them scale.
+        origin: where the profile was defined, for messages.
     """
 
     name: str
@@ -56,7 +56,7 @@ class PowerProfile:
     origin: str = "built in"
 
     def parameters(self) -> Dict[str, Any]:
-        """The node's parameters that it sets, by name."""
+        """Return the node parameters that the profile sets, by name."""
         values = {name: getattr(self, name) for name in NODE_PARAMETERS}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -82,15 +82,15 @@ BUILT_IN: Mapping[str, PowerProfile] = {
 
 
 def find_profile(name: str, profiles: Mapping[str, PowerProfile], table: ModeTable) -> PowerProfile:
-    """The profile of that name, or one that only sets the board's mode of that name or id.
+    """Return the profile of that name, or a profile that only sets the board mode of that name or id.
 
     Args:
-        name: a profile (capitals do not matter, ``-`` is ``_``), or a name or id of the board's table.
-        profiles: the known ones by name.
+        name: name of a profile (case-insensitive, ``-`` equals ``_``), or name or id of a board mode.
+        profiles: the known profiles by name.
         table: the board's modes; empty off a Jetson.
 
     Raises:
-        PowerError: there is neither; the message lists what there is.
+        PowerError: there is neither; the message lists the profiles and modes.
     """
     key = name.strip().lower().replace("-", "_")
     for known, profile in profiles.items():
@@ -103,10 +103,10 @@ def find_profile(name: str, profiles: Mapping[str, PowerProfile], table: ModeTab
 
 
 def board_mode(profile: PowerProfile, table: ModeTable) -> Optional[Mode]:
-    """The mode a profile stands for on this board; None where it leaves the board alone.
+    """Return a profile's mode on this board; None if the profile leaves the board alone.
 
     Raises:
-        PowerError: the board has none of its modes; the message lists what the board has.
+        PowerError: the board has none of the profile's modes; the message lists the board's modes.
     """
     if not profile.board_modes:
         return None
@@ -118,15 +118,15 @@ def board_mode(profile: PowerProfile, table: ModeTable) -> Optional[Mode]:
         if mode is not None:
             return mode
     raise PowerError(
-        f"power mode '{profile.name}' ({profile.origin}) is {' or '.join(profile.board_modes)}, and this board has "
-        f"none of these; it has {table}"
+        f"power mode '{profile.name}' ({profile.origin}) needs {' or '.join(profile.board_modes)}, but this board has "
+        f"only {table}"
     )
 
 
 def resolve_mode(name: str, table: ModeTable, profiles: Mapping[str, PowerProfile] = BUILT_IN) -> Optional[Mode]:
-    """The board's mode that a name stands for, see `find_profile` and `board_mode`.
+    """Return the board mode that a name selects, see `find_profile` and `board_mode`.
 
     Raises:
-        PowerError: there is no such name, or the board has no such mode.
+        PowerError: the name is unknown, or the board has no such mode.
     """
     return board_mode(find_profile(name, profiles, table), table)

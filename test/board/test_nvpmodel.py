@@ -144,7 +144,7 @@ def test_a_yes_on_the_nodes_own_stdin_does_not_reach_the_question_about_a_reboot
 
 
 def test_an_id_that_the_program_does_not_know_is_told_with_its_words(tx2):
-    with pytest.raises(PowerError, match="ended with 255 and printed 'NVPM ERROR: request for bad power mode 9'"):
+    with pytest.raises(PowerError, match="exited with 255 and printed 'NVPM ERROR: request for bad power mode 9'"):
         Nvpmodel(tx2.nvpmodel).set(Mode(9, "NONE"))
 
 

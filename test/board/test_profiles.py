@@ -71,12 +71,14 @@ def test_an_unknown_name_lists_the_profiles_and_the_boards_modes():
 
 
 def test_a_mode_that_the_board_lacks_lists_those_it_has():
-    with pytest.raises(PowerError, match=r"'max_p_denver' \(built in\) is MAXP_CORE_DENVER, .* it has 15W \(0\), 7W"):
+    with pytest.raises(
+        PowerError, match=r"'max_p_denver' \(built in\) needs MAXP_CORE_DENVER, .* has only 15W \(0\), 7W"
+    ):
         resolve_mode("max_p_denver", ORIN_NANO)
 
 
 def test_a_default_that_the_table_does_not_name_is_refused():
-    with pytest.raises(PowerError, match="'balanced' .* is default"):
+    with pytest.raises(PowerError, match="'balanced' .* needs default"):
         resolve_mode("balanced", ModeTable((Mode(0, "MAXN"),), None))
 
 
@@ -150,10 +152,10 @@ def test_one_mode_needs_no_list():
         ({"max_rate": -1}, r"max_rate must be at least 0.0 Hz, is -1\.0"),
         ({"threads": 1000}, "threads must be at most 256, is 1000"),
         ({"jetson_clocks": "on"}, "jetson_clocks must be true or false, is 'on'"),
-        ({"board_modes": [True]}, r"board_modes must be a mode's name or id, .*, is \[True\]"),
-        ({"board_modes": ""}, "board_modes must be a mode's name or id, .*, is ''"),
+        ({"board_modes": [True]}, r"board_modes must be the name or id of a mode, .*, is \[True\]"),
+        ({"board_modes": ""}, "board_modes must be the name or id of a mode, .*, is ''"),
         ({"board_modes": -1}, "board_modes must be .*, is -1"),
-        ({"rate": 5.0}, "there is no key 'rate', only board_modes, alpha, precision"),
+        ({"rate": 5.0}, "unknown key 'rate', must be one of board_modes, alpha, precision"),
         ({}, "must be a mapping with at least one of board_modes"),
         ("fast", "must be a mapping with at least one of .*, is 'fast'"),
     ],
@@ -165,7 +167,7 @@ def test_a_broken_rule_names_file_profile_key_and_value(tmp_path, entry, said):
 
 @pytest.mark.parametrize("name", [3, "", " ", "12", None])
 def test_a_profile_cannot_be_called_like_an_id(name):
-    with pytest.raises(PowerError, match="must be a text that is not empty and no number"):
+    with pytest.raises(PowerError, match="must be a non-empty string that is not a number"):
         parse_profiles({"profiles": {name: {"alpha": 3}}}, "robot.yaml")
 
 
@@ -173,7 +175,7 @@ def test_a_profile_cannot_be_called_like_an_id(name):
 def test_a_file_without_profiles_is_refused(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(PowerError, match=r"mine\.yaml: must be a mapping with a mapping 'profiles'"):
+    with pytest.raises(PowerError, match=r"mine\.yaml: must be a mapping whose key 'profiles' is a mapping"):
         load_profiles(path)
 
 

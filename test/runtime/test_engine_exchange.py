@@ -286,7 +286,9 @@ def test_an_alpha_that_cannot_be_built_is_warned_of_once_and_the_others_are_read
     workshop.rest()
     assert workshop.control.report().ready_alphas == (5, 8)
     assert workshop.state == EngineState.ACTIVE
-    assert [record.getMessage() for record in caplog.records] == ["cannot keep an engine for alpha 3 ready: no space left"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot keep an engine for alpha 3 ready: no space left"
+    ]
 
 
 def test_weights_of_one_alpha_have_no_siblings(workshop):

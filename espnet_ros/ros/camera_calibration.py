@@ -1,4 +1,4 @@
-"""The camera's calibration as it comes on camera_info."""
+"""The camera model from camera_info messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from espnet_ros.errors import CameraError
 
 
 def camera_from_msg(message: CameraInfo) -> CameraModel:
-    """The camera of the published image.
+    """Return the camera model of a message.
 
     Raises:
         CameraError: a field breaks its rule, as in the all-zero message of an uncalibrated camera.
@@ -27,8 +27,8 @@ def camera_from_msg(message: CameraInfo) -> CameraModel:
     )
 
 
-class CalibrationInbox:
-    """Keeps the newest CameraInfo; makes a camera of it only when it says something new."""
+class CalibrationCache:
+    """Keeps the newest CameraInfo, and builds a camera model only when it has changed."""
 
     def __init__(self) -> None:
         self._message: Optional[CameraInfo] = None
@@ -36,18 +36,18 @@ class CalibrationInbox:
         self._camera: Optional[CameraModel] = None
 
     def take(self, message: CameraInfo) -> None:
-        """Called for each message."""
+        """Store a message; a subscription callback."""
         self._message = message
 
     def camera(self) -> CameraModel:
-        """The camera.
+        """Return the camera model.
 
         Raises:
-            CameraError: no message has come, or the newest describes no camera.
+            CameraError: no message has been received, or the newest one is invalid.
         """
         message = self._message
         if message is None:
-            raise CameraError("no camera_info has come yet: is the topic remapped, and the camera calibrated?")
+            raise CameraError("no camera_info received yet: is the topic remapped, and the camera calibrated?")
         key = _key_of(message)
         if key != self._key or self._camera is None:
             self._camera = camera_from_msg(message)

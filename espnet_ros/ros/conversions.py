@@ -1,7 +1,7 @@
-"""Camera messages to arrays and back.
+"""Conversion of image messages to arrays and back.
 
-``rgb8`` and ``bgr8`` are looked at where they lie in the message, padding included. Everything else goes through
-cv_bridge where that is installed, and through OpenCV otherwise.
+``rgb8`` and ``bgr8`` are used without a copy, even with padded rows. Other encodings are converted by cv_bridge if
+it is installed, else by OpenCV.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ColorImage", "has_cv_bridge", "image_from_msg", "image_to_msg"]
 
 
 def image_from_msg(message: Union[Image, CompressedImage]) -> ColorImage:
-    """Pixels of a camera message.
+    """Return the pixels of a camera message.
 
     Raises:
         ImageError: the message breaks a rule; its ``kind`` is ``encoding``, ``size``, ``step``, ``data`` or
@@ -37,7 +37,7 @@ def image_from_msg(message: Union[Image, CompressedImage]) -> ColorImage:
 
 @lru_cache(maxsize=None)
 def has_cv_bridge() -> bool:
-    """Whether cv_bridge can be imported. It exists in apt installs of ROS alone."""
+    """Return whether cv_bridge can be imported. Only apt installations of ROS have it."""
     try:
         import cv_bridge  # noqa: F401
     except ImportError:
@@ -46,12 +46,12 @@ def has_cv_bridge() -> bool:
 
 
 def image_to_msg(header: Header, pixels: np.ndarray, encoding: str) -> Image:
-    """An array as a message.
+    """Convert an array to a message.
 
     Args:
-        header: stamp and frame of the image that the array came from.
+        header: header of the image the array was computed from.
         pixels: (H, W) or (H, W, 3) uint8.
-        encoding: ``mono8``, ``rgb8`` or ``bgr8``, to match the shape.
+        encoding: ``mono8``, ``rgb8`` or ``bgr8``, matching the shape.
     """
     message = Image()
     message.header = header
@@ -59,7 +59,7 @@ def image_to_msg(header: Header, pixels: np.ndarray, encoding: str) -> Image:
     message.encoding = encoding
     message.is_bigendian = 0
     message.step = pixels[0].size
-    # Anything but array.array is checked byte by byte on its way into a message.
+    # rclpy checks any other type than array.array byte by byte.
     data = array("B")
     data.frombytes(np.ascontiguousarray(pixels).data)
     message.data = data
@@ -67,7 +67,7 @@ def image_to_msg(header: Header, pixels: np.ndarray, encoding: str) -> Image:
 
 
 def _convert_by_cv_bridge(raw: np.ndarray, layout: Layout) -> np.ndarray:
-    """cv_bridge gets a message without padding, in the machine's byte order: not every release takes others."""
+    """Convert with cv_bridge. Not every release accepts padded rows or foreign byte order, so both are removed."""
     from cv_bridge import CvBridge, CvBridgeError
 
     message = image_to_msg(Header(), np.ascontiguousarray(raw).view(np.uint8).reshape(raw.shape[0], -1), layout.name)

@@ -1,4 +1,4 @@
-"""Publishes the costmap of one camera, for whom it concerns."""
+"""Publishes one camera's costmap topics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from espnet_ros.costmap.grid import UNKNOWN, FusionRules
 from espnet_ros.costmap.layers import GroundEvidence, empty_evidence, layers_from_table
 from espnet_ros.errors import CameraError, PoseError
 from espnet_ros.msg import CostmapLayers
-from espnet_ros.ros.camera_calibration import CalibrationInbox
+from espnet_ros.ros.camera_calibration import CalibrationCache
 from espnet_ros.ros.grid_messages import contacts_to_msg, grid_to_msg, layers_to_msg, map_info
 from espnet_ros.ros.poses import PoseSource, make_pose_source, stamp_nanoseconds
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
@@ -29,23 +29,23 @@ from espnet_ros.runtime.health import CostmapHealth
 from espnet_ros.types import Segmentation
 
 _PARAMETERS = names_where(lambda rule: rule.changes_costmap)
-_WARNED_EVERY = 5.0  # s
-_FAREWELL_TIMEOUT = 0.5  # s
+_WARNING_PERIOD = 5.0  # s
+_DELIVERY_TIMEOUT = 0.5  # s
 _POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class CostmapOutput:
-    """Grids, layers and contacts of each image, and a cleared grid when they end.
+    """Adds images to the costmap, publishes grids, layers and contacts, and clears the grids when images stop.
 
-    Images come in the worker's thread, all else in the executor's; a lock keeps them apart.
+    `update` is called in the worker's thread, all other methods in the executor's; a lock serialises them.
 
     Args:
-        node: whose topics they are.
-        config: the parameters.
-        table: classes of the labels.
+        node: the node that publishes.
+        config: the node's parameters.
+        table: class table of the labels.
 
     Raises:
-        PoseError: the pose source that is asked for is not installed.
+        PoseError: the selected pose source is not installed.
     """
 
     def __init__(self, node: Node, config: NodeConfig, table: ClassTable) -> None:
@@ -55,7 +55,7 @@ class CostmapOutput:
         self._lock = threading.Lock()
         self._costmap = Costmap(layers_from_table(table), settings_from(config))
         self._poses: PoseSource = make_pose_source(node, config)
-        self._calibration = CalibrationInbox()
+        self._calibration = CalibrationCache()
         self._is_closed = False
         self._jumps_seen = 0
         self._problem = self._cleared = ""
@@ -75,26 +75,26 @@ class CostmapOutput:
         self._points = create(PointCloud2, "~/points", _POINTS_QOS)
 
     def fits(self, config: NodeConfig, table: ClassTable) -> bool:
-        """Whether another costmap would be the same."""
+        """Return whether these parameters and classes need no new costmap."""
         is_same = all(getattr(config, name) == getattr(self._config, name) for name in _PARAMETERS)
         return is_same and table == self._table
 
     @property
     def needs_confidence(self) -> bool:
-        """Whether ``update`` wants the confidence of the labels."""
+        """Whether `update` needs the confidence of the labels."""
         return self._costmap.needs_confidence
 
     def is_wanted(self) -> bool:
-        """Whether anybody listens."""
+        """Return whether a costmap topic has a subscriber."""
         return any(publisher.get_subscription_count() > 0 for publisher in self._publishers())
 
     def update(self, header: Header, segmentation: Segmentation) -> bool:
-        """Add one image and publish what is listened to.
+        """Add one image and publish the topics that have subscribers.
 
-        What keeps an image from adding anything is not raised but kept for ``health``: the label image is out already.
+        Errors of camera and pose are not raised, as the label image is published already. `health` reports them.
 
         Returns:
-            Whether the image added anything.
+            Whether the image was added.
         """
         with self._lock:
             if self._is_closed or segmentation.class_table != self._table:
@@ -112,9 +112,9 @@ class CostmapOutput:
             return True
 
     def _warn(self, kind: str) -> None:
-        """Log why an image adds nothing, not with each image."""
+        """Log why an image was not added, at most every 5 s for each kind of error."""
         now = time.monotonic()
-        if now - self._warned_at.get(kind, float("-inf")) >= _WARNED_EVERY:
+        if now - self._warned_at.get(kind, float("-inf")) >= _WARNING_PERIOD:
             self._warned_at[kind] = now
             self._node.get_logger().warning(f"costmap: {self._problem}")
 
@@ -142,13 +142,13 @@ class CostmapOutput:
         self._publish_grids(header, grid.occupancy, grid.merged, everything=False)
 
     def _publish_grids(self, header: Header, occupancy: Any, merged: Any, everything: bool) -> None:
-        """Publish grids.
+        """Publish the grids.
 
         Args:
-            header: has the stamp.
-            occupancy: computes a layer's grid from its index.
-            merged: computes the merged grid.
-            everything: also where nobody listens: late readers get what a topic said last.
+            header: provides the stamp.
+            occupancy: returns a layer's grid for its index.
+            merged: returns the merged grid.
+            everything: also publish topics without subscribers; later subscribers receive the last message (latched).
         """
         in_grid = Header(stamp=header.stamp, frame_id=self._config.costmap_frame)
         info = map_info(self._costmap.grid, header.stamp)
@@ -172,15 +172,15 @@ class CostmapOutput:
                 )
 
     def clear_if_stale(self) -> bool:
-        """Publish a cleared grid once the last one is older than ``costmap_timeout``; returns whether it did."""
+        """Clear the costmap if its last update is older than ``costmap_timeout``. Return whether it was cleared."""
         updated_at = self._updated_at
         if updated_at is None or time.monotonic() - updated_at <= self._config.costmap_timeout:
             return False
-        why = self._problem or "no image was labelled"
-        return self.clear(f"for {self._config.costmap_timeout} s: {why}")
+        reason = self._problem or "no image was labelled"
+        return self.clear(f"after {self._config.costmap_timeout} s without an update: {reason}")
 
     def clear(self, reason: str) -> bool:
-        """Publish a grid in which nothing is known or costs anything, so that nothing stale blocks a robot's way.
+        """Clear the costmap and publish it, so that no stale obstacle blocks the robot.
 
         Returns:
             Whether there was anything to clear.
@@ -195,9 +195,9 @@ class CostmapOutput:
             return True
 
     def begin(self) -> None:
-        """Publish grids in which nothing is known, in place of what an earlier costmap may have left behind.
+        """Publish empty grids, which replace those of an earlier costmap.
 
-        Nav2 has something to begin with, too: it does not update a static layer that has never had a grid.
+        Nav2 also needs a first grid: it does not update a static layer that has never received one.
         """
         with self._lock:
             self._publish_empty()
@@ -212,20 +212,20 @@ class CostmapOutput:
         self._points.publish(contacts_to_msg(header, empty_evidence(), 0.0))
 
     def health(self) -> CostmapHealth:
-        """How the costmap is at this moment."""
+        """Return the costmap's status."""
         return CostmapHealth(
             self._problem, self._cleared, self._poses.jumps, self._poses.last_jump, self._updates, self.is_wanted()
         )
 
     def close(self) -> None:
-        """Take the topics away."""
+        """Destroy the publishers and subscriptions."""
         with self._lock:
             self._is_closed = True
             self._poses.close()
             self._node.destroy_subscription(self._info_subscription)
-            deadline = time.monotonic() + _FAREWELL_TIMEOUT
+            deadline = time.monotonic() + _DELIVERY_TIMEOUT
             for publisher in self._publishers():
-                # what a publisher has not delivered goes with it, and the last thing it said may be a cleared grid
+                # Destroying a publisher discards undelivered messages, and the last one may be the cleared grid.
                 if self._node.context.ok():
                     publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
                 self._node.destroy_publisher(publisher)
@@ -235,7 +235,7 @@ class CostmapOutput:
 
 
 def settings_from(config: NodeConfig) -> CostmapSettings:
-    """The costmap that the parameters ask for."""
+    """Return the costmap settings of the parameters."""
     return CostmapSettings(
         size=(config.costmap_width, config.costmap_height),
         resolution=config.costmap_resolution,

@@ -1,4 +1,4 @@
-"""How the node is: one status for its engine and one for its images, and the same as EngineStatus."""
+"""Conversion of the node's health to /diagnostics and EngineStatus messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from espnet_ros.runtime.health import CostmapHealth, NodeHealth
 
 
 def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> DiagnosticArray:
-    """The message for /diagnostics (REP 107).
+    """Return the message for /diagnostics (REP 107).
 
     Args:
-        health: how the node is.
-        node_name: full name of the node; several nodes share the topic.
-        stamp: now.
+        health: the node's health.
+        node_name: fully qualified name of the node; several nodes share the topic.
+        stamp: current time.
     """
     array = DiagnosticArray()
     array.header.stamp = stamp
@@ -84,7 +84,7 @@ def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
         status.level = DiagnosticStatus.WARN
         status.message = f"{health.new_refusals} images refused: {health.last_refusal}"
     else:
-        status.message = f"{counts.frame_rate:.1f} images a second answered"
+        status.message = f"{counts.frame_rate:.1f} images/s"
     status.values = _key_values(
         received=str(counts.received),
         answered=str(counts.answered),
@@ -106,7 +106,7 @@ def _costmap_diagnostic(costmap: CostmapHealth, is_active: bool) -> DiagnosticSt
         status.level = DiagnosticStatus.WARN if is_active else DiagnosticStatus.OK
         status.message = costmap.cleared
     elif not costmap.is_wanted:
-        status.message = "nobody listens"
+        status.message = "no subscribers"
     else:
         status.message = f"{costmap.updates} images added"
     status.values = _key_values(
@@ -120,7 +120,7 @@ def _key_values(**texts: str) -> List[KeyValue]:
 
 
 def engine_status(health: NodeHealth, stamp: Time) -> EngineStatus:
-    """The message for ``~/engine_status``."""
+    """Return the message for ``~/engine_status``."""
     report = health.report
     status = EngineStatus(state=report.state, message=report.message)
     status.header.stamp = stamp

@@ -1,4 +1,4 @@
-"""Grids and contacts as messages."""
+"""Conversion of costmap grids and ground contacts to messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FIELDS = (
 
 
 def map_info(grid: RollingGrid, stamp: Time) -> MapMetaData:
-    """Where a grid lies: axis-aligned, its origin a whole number of cells."""
+    """Return the geometry of a grid. It is axis-aligned, and its origin is a whole number of cells."""
     info = MapMetaData()
     info.map_load_time = stamp
     info.resolution = float(grid.resolution)
@@ -47,11 +47,11 @@ def map_info(grid: RollingGrid, stamp: Time) -> MapMetaData:
 
 
 def grid_to_msg(header: Header, info: MapMetaData, cells: np.ndarray) -> OccupancyGrid:
-    """One grid.
+    """Convert one grid.
 
     Args:
         header: the image's stamp and the grid's frame.
-        info: where it lies.
+        info: the grid's geometry.
         cells: (rows, columns) int8.
     """
     message = OccupancyGrid()
@@ -62,11 +62,11 @@ def grid_to_msg(header: Header, info: MapMetaData, cells: np.ndarray) -> Occupan
 
 
 def list_messages(costmap: Costmap, stamp: int) -> List[OccupancyGrid]:
-    """Every grid of a costmap as a message: its layers in order, then the merged grid.
+    """Convert all grids of a costmap: the layers in order, then the merged grid.
 
     Args:
-        costmap: what to show.
-        stamp: nanoseconds.
+        costmap: the costmap.
+        stamp: time stamp in nanoseconds.
     """
     time = Time(sec=stamp // NANOSECONDS, nanosec=stamp % NANOSECONDS)
     header, info = Header(stamp=time, frame_id="odom"), map_info(costmap.grid, time)
@@ -82,7 +82,7 @@ def layers_to_msg(
     merged: np.ndarray,
     table: ClassTable,
 ) -> CostmapLayers:
-    """All layers in one message; the grids are (rows, columns) int8, in the order of the layers."""
+    """Convert all layers to one message. ``grids`` are (rows, columns) int8, in the order of ``layers``."""
     message = CostmapLayers()
     message.header = header
     message.info = info
@@ -100,12 +100,12 @@ def layers_to_msg(
 
 
 def contacts_to_msg(header: Header, evidence: GroundEvidence, height: float) -> PointCloud2:
-    """Ground contacts of standing things as points.
+    """Convert the ground contacts of obstacles to points.
 
     Args:
-        header: the image's stamp and the base frame: Nav2 clears along lines from this frame's origin.
-        evidence: in the base frame.
-        height: z of the points in the base frame, in metres: what stands there is at least this high.
+        header: the image's stamp and the base frame; Nav2 clears along rays from this frame's origin.
+        evidence: ground evidence in the base frame.
+        height: z of the points in the base frame, in metres; obstacles are at least this high.
     """
     points = np.zeros(len(evidence.contact_x), _POINT)
     points["x"], points["y"], points["z"] = evidence.contact_x, evidence.contact_y, height

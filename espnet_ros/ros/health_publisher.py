@@ -1,4 +1,4 @@
-"""How the node is, on /diagnostics, ``~/engine_status``, ``~/power_status`` and ``~/label_info``."""
+"""Publishers of /diagnostics, ``~/engine_status``, ``~/power_status`` and ``~/label_info``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ from espnet_ros.segmenter import engine_summary
 
 
 class HealthPublisher:
-    """Publishes how the node is, and remembers what it said.
+    """Publishes the node's status.
 
     Args:
         node: the node.
-        health: asked how it is; the number of new refusals and failures is filled in here.
+        health: returns the current status; the numbers of new refusals and failures are filled in here.
+
+    Attributes:
+        last_report: the engine report that was published last; None if there is none.
     """
 
     def __init__(self, node: Node, health: Callable[[], NodeHealth]) -> None:
@@ -35,39 +38,39 @@ class HealthPublisher:
         self._powers = node.create_publisher(PowerStatus, "~/power_status", LATCHED_QOS)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._label_info = LabelInfoPublisher(node)
-        self._counts_shown = ImageCounts()
-        self._engine_announced: Optional[Engine] = None
-        self.report_shown: Optional[EngineReport] = None
-        """What was said of the engine last."""
+        self._last_counts = ImageCounts()
+        self._announced_engine: Optional[Engine] = None
+        self.last_report: Optional[EngineReport] = None
 
     def publish(self) -> None:
-        """Say on /diagnostics and ``~/engine_status`` how the node is."""
+        """Publish /diagnostics and ``~/engine_status``."""
         if not self._node.context.ok():
             return
         health = self._health()
-        counts, shown = health.counts, self._counts_shown
-        if counts.received < shown.received:  # it was activated again
-            shown = ImageCounts()
-        health = health._replace(new_refusals=counts.refused - shown.refused, new_failures=counts.failed - shown.failed)
-        self._counts_shown, self.report_shown = counts, health.report
+        counts, previous = health.counts, self._last_counts
+        if counts.received < previous.received:  # the node was activated again
+            previous = ImageCounts()
+        new_refusals, new_failures = counts.refused - previous.refused, counts.failed - previous.failed
+        health = health._replace(new_refusals=new_refusals, new_failures=new_failures)
+        self._last_counts, self.last_report = counts, health.report
         stamp = self._node.get_clock().now().to_msg()
         self._statuses.publish(engine_status(health, stamp))
         self._diagnostics.publish(diagnostic_array(health, self._node.get_fully_qualified_name(), stamp))
 
     def publish_power(self, report: PowerReport) -> None:
-        """Say on ``~/power_status`` how power is."""
+        """Publish ``~/power_status``."""
         if self._node.context.ok():
             self._powers.publish(power_status(report, self._node.get_clock().now().to_msg()))
 
     def announce_engine(self, engine: Optional[Engine], min_confidence: float) -> None:
-        """Log an engine that has come into use and publish its classes, once."""
-        if engine is None or engine is self._engine_announced:
+        """Log the engine in use and publish its classes, once per engine."""
+        if engine is None or engine is self._announced_engine:
             return
-        self._engine_announced = engine
+        self._announced_engine = engine
         self._node.get_logger().info(f"engine: {engine_summary(engine)} ({engine.reason})")
         header = Header(stamp=self._node.get_clock().now().to_msg())
         self._label_info.publish(header, engine.spec.class_table, min_confidence)
 
     def forget_engine(self) -> None:
-        """The engine has been freed."""
-        self._engine_announced = self.report_shown = None
+        """Forget the engine after it was freed."""
+        self._announced_engine = self.last_report = None

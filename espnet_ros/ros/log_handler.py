@@ -1,4 +1,4 @@
-"""What the core logs, in the node's log."""
+"""Forwards the log records of espnet_ros to the node's log."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _CORE = "espnet_ros"
 
 
 class RosLogHandler(logging.Handler):
-    """Passes records on to a logger of rclpy.
+    """Forwards records to an rclpy logger.
 
     Args:
-        logger: of rclpy; it decides what is severe enough to be shown.
+        logger: an rclpy logger; it applies its own level.
     """
 
     def __init__(self, logger: Any) -> None:
@@ -20,7 +20,7 @@ class RosLogHandler(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line of code for each severity: rclpy refuses another severity from the same line."""
+        """Forward a record. Each severity has its own line: rclpy rejects two severities from one line of code."""
         text = record.getMessage()
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
@@ -33,7 +33,7 @@ class RosLogHandler(logging.Handler):
 
 
 def show_core_logs(logger: Any) -> None:
-    """Have everything that this package logs through ``logging`` appear in a logger of rclpy, and nowhere else."""
+    """Forward everything that espnet_ros logs through ``logging`` to an rclpy logger, and nowhere else."""
     core = logging.getLogger(_CORE)
     core.addHandler(RosLogHandler(logger))
     core.setLevel(logging.DEBUG)

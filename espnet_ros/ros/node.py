@@ -220,7 +220,7 @@ class EspnetNode(RobustLifecycleNode):
                 self._power.modes.engine_ready()
             self._announce_engine()
             self._update_costmap()
-            if self._engine.report() != self._health.report_shown:
+            if self._engine.report() != self._health.last_report:
                 self.publish_health()
         except Exception as error:  # an exception here would end the node
             self.get_logger().error(f"cannot apply parameters: {describe_error(error)}")

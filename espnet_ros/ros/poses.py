@@ -1,4 +1,4 @@
-"""Where the camera was when an image was taken: from tf, or from odometry and a fixed mount."""
+"""Pose of the camera at an image's stamp: from tf, or from odometry and a fixed mount."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ODOMETRY_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT, 
 
 
 class CameraPose(NamedTuple):
-    """The camera at one moment.
+    """Pose of the camera at one time.
 
     Attributes:
         base_from_camera: (4, 4) pose of the optical frame in the base frame.
-        odom_from_base: (4, 4) pose of the base in the costmap's frame.
+        odom_from_base: (4, 4) pose of the base in the costmap frame.
     """
 
     base_from_camera: np.ndarray
@@ -35,32 +35,32 @@ class CameraPose(NamedTuple):
 
 
 class PoseSource(Protocol):
-    """Knows the camera's pose at any recent time."""
+    """Provides the camera's pose at any recent time."""
 
     @property
     def jumps(self) -> int:
-        """How often what came before has become worthless."""
+        """Number of jumps so far. After a jump, earlier poses are invalid."""
 
     @property
     def last_jump(self) -> str:
-        """What the last jump was."""
+        """Description of the last jump; "" if there was none."""
 
     def at(self, header: Header) -> CameraPose:
-        """Pose of the camera that took an image.
+        """Return the camera's pose for an image.
 
         Raises:
-            PoseError: it cannot be known.
+            PoseError: the pose is unknown.
         """
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
 
 
 def make_pose_source(node: Node, config: NodeConfig) -> PoseSource:
-    """The source that ``pose_source`` asks for; ``auto`` takes tf where tf2_ros is installed.
+    """Return the source selected by ``pose_source``; ``auto`` selects tf if tf2_ros is installed.
 
     Raises:
-        PoseError: tf is asked for, but tf2_ros is not installed.
+        PoseError: tf is selected, but tf2_ros is not installed.
     """
     has_tf = importlib.util.find_spec("tf2_ros") is not None
     if config.pose_source == "tf" and not has_tf:
@@ -74,13 +74,13 @@ def make_pose_source(node: Node, config: NodeConfig) -> PoseSource:
 
 
 class OdometryPoses:
-    """Odometry on ``odom``, and the camera's mount from parameters."""
+    """Poses from odometry on ``odom`` and the camera's mount from the parameters."""
 
     def __init__(self, node: Node, config: NodeConfig) -> None:
         self._node = node
         self._frame = config.costmap_frame
         self._buffer = OdometryBuffer(config.pose_tolerance)
-        self._lock = threading.Lock()  # odometry comes in the executor's thread, questions in the worker's
+        self._lock = threading.Lock()  # odometry arrives in the executor's thread, lookups come from the worker's
         self._last_error: Optional[str] = None
         self._mount = mount_matrix(
             config.camera_x,
@@ -94,16 +94,16 @@ class OdometryPoses:
 
     @property
     def jumps(self) -> int:
-        """Jumps of the odometry so far."""
+        """Number of odometry jumps so far."""
         return self._buffer.jumps
 
     @property
     def last_jump(self) -> str:
-        """What the last jump was."""
+        """Description of the last jump."""
         return self._buffer.last_jump
 
     def take(self, message: Odometry) -> None:
-        """Called for each odometry message; one that is no pose is kept for the next question."""
+        """Add an odometry message; a subscription callback. An invalid message makes the next lookup fail."""
         if message.header.frame_id.lstrip("/") != self._frame:
             self._last_error = f"odometry must be in costmap_frame '{self._frame}', is in '{message.header.frame_id}'"
             return
@@ -120,29 +120,29 @@ class OdometryPoses:
             self._last_error = f"odometry: {error}"
 
     def at(self, header: Header) -> CameraPose:
-        """See ``PoseSource.at``."""
+        """See `PoseSource.at`."""
         if self._last_error is not None:
             raise PoseError(self._last_error)
         with self._lock:
             return CameraPose(self._mount, self._buffer.at(stamp_nanoseconds(header)))
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
 
 
 class TfPoses:
-    """The tf tree.
+    """Poses from tf.
 
     Args:
         buffer: a tf2_ros.Buffer.
         error_type: tf2_ros.TransformException.
-        config: names of the frames, and how long to wait for a transform.
-        listener: what fills the buffer; kept and closed here.
+        config: frame names, and how long to wait for a transform.
+        listener: the listener that fills the buffer; `close` unregisters it.
     """
 
     def __init__(self, buffer: Any, error_type: Any, config: NodeConfig, listener: Any = None) -> None:
-        self.jumps = 0  # tf2 itself drops what came before a jump of the clock
+        self.jumps = 0  # tf2 itself discards transforms from before a jump of the clock
         self.last_jump = ""
         self._buffer = buffer
         self._error_type = error_type
@@ -150,14 +150,14 @@ class TfPoses:
         self._listener = listener
 
     def at(self, header: Header) -> CameraPose:
-        """See ``PoseSource.at``. Waits for a transform that is late, ``pose_tolerance`` seconds at most."""
+        """See `PoseSource.at`. Waits up to ``pose_tolerance`` seconds for a late transform."""
         base = self._config.base_frame
         base_from_camera = self._look_up(base, header.frame_id, header)
         base_from_camera[2, 3] -= self._config.ground_height
         return CameraPose(base_from_camera, self._look_up(self._config.costmap_frame, base, header))
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         if self._listener is not None:
             self._listener.unregister()
 
@@ -173,5 +173,5 @@ class TfPoses:
 
 
 def stamp_nanoseconds(header: Header) -> int:
-    """A header's stamp as one number."""
+    """Return a header's stamp in nanoseconds."""
     return int(header.stamp.sec) * NANOSECONDS + int(header.stamp.nanosec)

@@ -1,4 +1,4 @@
-"""Power as messages: ``~/power_status``, and its part of /diagnostics."""
+"""Conversion of the power report to ``~/power_status`` and /diagnostics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _THROTTLED = {None: PowerStatus.UNKNOWN, False: PowerStatus.NOT_THROTTLED, True:
 
 
 def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
-    """The message for ``~/power_status``."""
+    """Return the message for ``~/power_status``."""
     modes, telemetry, frames, binding = report.modes, report.telemetry, report.frames, report.binding
     status = PowerStatus(power_mode=modes.name, mode=modes.board_mode, board=modes.board)
     status.header.stamp = stamp
@@ -40,12 +40,12 @@ def power_status(report: PowerReport, stamp: Time) -> PowerStatus:
 
 
 def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
-    """The status "power" for /diagnostics: the worst of what is wrong, and all numbers."""
-    troubles = _list_troubles(report)
+    """Return the status "power" for /diagnostics: all problems, errors first, and all measurements."""
+    problems = _list_problems(report)
     status = DiagnosticStatus(name="power", level=DiagnosticStatus.OK, message=_summary(report))
-    if troubles:
-        status.level = DiagnosticStatus.ERROR if any(is_error for is_error, _ in troubles) else DiagnosticStatus.WARN
-        status.message = "; ".join(text for _, text in sorted(troubles, key=lambda trouble: not trouble[0]))
+    if problems:
+        status.level = DiagnosticStatus.ERROR if any(is_error for is_error, _ in problems) else DiagnosticStatus.WARN
+        status.message = "; ".join(text for _, text in sorted(problems, key=lambda problem: not problem[0]))
     modes, telemetry, frames, binding = report.modes, report.telemetry, report.frames, report.binding
     reading = _reading(report)
     status.hardware_id = modes.board
@@ -53,7 +53,7 @@ def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
         "power_mode": modes.name or "none",
         "mode": modes.board_mode or "none",
         "board": modes.board,
-        "source": "off" if telemetry is None else telemetry.source or "being sought",
+        "source": "off" if telemetry is None else telemetry.source or "searching",
         "covers": reading.covers or "nothing",
         "watts": _number(reading.watts_total, "W"),
         "watts, GPU": _number(reading.watts_gpu, "W"),
@@ -61,7 +61,7 @@ def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
         "temperature": _number(reading.temperature, "°C") + (f" ({reading.hottest})" if reading.hottest else ""),
         "GPU load": _number(reading.gpu_load * 100, "%"),
         "GPU clock": _number(reading.gpu_clock / 1e6, "MHz"),
-        "throttled": {None: "not known", False: "no", True: "yes"}[reading.throttled],
+        "throttled": {None: "unknown", False: "no", True: "yes"}[reading.throttled],
         "governor": report.governor,
         "governor's reason": report.governor_problem or (binding.decision.reason if binding.decision else "none"),
         "governor's last change": binding.last_change or "none",
@@ -76,7 +76,7 @@ def power_diagnostic(report: PowerReport) -> DiagnosticStatus:
                 "latency_p50": _number(frames.latency_p50 * 1e3, "ms"),
                 "latency_p95": _number(frames.latency_p95 * 1e3, "ms"),
                 "latency_p99": _number(frames.latency_p99 * 1e3, "ms"),
-                "dropped": f"{report.dropped}, {frames.dropped} of them lately",
+                "dropped": f"{report.dropped}, {frames.dropped} of them in the last 10 s",
             }
         )
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
@@ -90,21 +90,21 @@ def _reading(report: PowerReport) -> PowerReading:
     return _UNKNOWN if telemetry is None or telemetry.stalled or telemetry.reading is None else telemetry.reading
 
 
-def _list_troubles(report: PowerReport) -> List[Tuple[bool, str]]:
-    """Whether each is an error, and what it is."""
-    troubles: List[Tuple[bool, str]] = [(violation.is_error, violation.text) for violation in report.violations]
+def _list_problems(report: PowerReport) -> List[Tuple[bool, str]]:
+    """Return pairs of whether it is an error (else a warning) and a text."""
+    problems: List[Tuple[bool, str]] = [(violation.is_error, violation.text) for violation in report.violations]
     telemetry = report.telemetry
     if _reading(report).throttled:
-        troubles.append((False, "the device throttles: its clocks are held down"))
+        problems.append((False, "the device is throttling its clocks"))
     if report.modes.problem:
-        troubles.append((False, report.modes.problem))
+        problems.append((False, report.modes.problem))
     if telemetry is not None and telemetry.stalled:
-        troubles.append((False, f"{telemetry.source or 'telemetry'} has not answered for {telemetry.age:.0f} s"))
+        problems.append((False, f"{telemetry.source or 'telemetry'} has not answered for {telemetry.age:.0f} s"))
     if telemetry is not None:
-        troubles += [(False, f"dropped: {reason}") for reason in telemetry.dropped]
+        problems += [(False, f"telemetry source dropped: {reason}") for reason in telemetry.dropped]
     if report.governor_problem:
-        troubles.append((False, f"the governor does not decide: {report.governor_problem}"))
-    return troubles
+        problems.append((False, f"the governor cannot decide: {report.governor_problem}"))
+    return problems
 
 
 def _summary(report: PowerReport) -> str:
@@ -112,16 +112,16 @@ def _summary(report: PowerReport) -> str:
     if telemetry is None:
         return "telemetry is off"
     if telemetry.source == "none":
-        return "no source of telemetry"
+        return "no telemetry source"
     known = [(reading.watts_total, "W"), (reading.temperature, "°C")]
     texts = [_number(value, unit) for value, unit in known if math.isfinite(value)]
     if report.frames is not None and math.isfinite(report.frames.joules_per_frame):
-        texts.append(_number(report.frames.joules_per_frame, "J a frame"))
+        texts.append(_number(report.frames.joules_per_frame, "J/frame"))
     return ", ".join(texts) or "no reading yet"
 
 
 def _number(value: Any, unit: str) -> str:
-    """Three digits, or all that are before the point."""
+    """Format with three significant digits, or as an integer from 1000."""
     if not math.isfinite(value):
-        return "not known"
+        return "unknown"
     return f"{value:.0f} {unit}" if abs(value) >= 1000 else f"{value:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""What the node publishes for each image, and for whom."""
+"""Publishers of the label, confidence and overlay images, and of the class names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from espnet_ros.overlay import blend_overlay
 from espnet_ros.ros.conversions import image_to_msg
 from espnet_ros.types import Segmentation
 
-# Reliable publishers serve best-effort readers as well. With so few kept, a slow reader misses images instead of
-# holding up the node.
+# Reliable publishers also serve best-effort subscribers. The short queue makes a slow subscriber lose images instead of
+# blocking the node.
 IMAGE_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Wanted(NamedTuple):
-    """Which outputs have a reader."""
+    """Which outputs have a subscriber."""
 
     labels: bool
     confidence: bool
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
 
 
 class ImagePublishers:
-    """The three images that answer a camera image: labels, confidence and overlay."""
+    """Publishes labels, confidence and overlay of each camera image."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -40,7 +40,7 @@ class ImagePublishers:
         self._overlay = node.create_publisher(Image, "~/overlay", IMAGE_QOS)
 
     def wanted(self) -> Wanted:
-        """Ask who is listening."""
+        """Return which outputs have a subscriber."""
         return Wanted(
             *(publisher.get_subscription_count() > 0 for publisher in (self._labels, self._confidence, self._overlay))
         )
@@ -48,14 +48,14 @@ class ImagePublishers:
     def publish(
         self, header: Header, image: ColorImage, segmentation: Segmentation, wanted: Wanted, opacity: float
     ) -> None:
-        """Publish what is wanted; labels first, as robots wait for them.
+        """Publish the wanted outputs, labels first.
 
         Args:
-            header: of the camera image; every output gets it.
+            header: header of the camera image; all outputs get it.
             image: the camera image.
-            segmentation: its labels, and its confidence where that is wanted.
-            wanted: which outputs have a reader.
-            opacity: of the class colours in the overlay, 0..1.
+            segmentation: labels, and confidence if wanted.
+            wanted: the outputs to publish.
+            opacity: opacity of the class colours in the overlay, 0 to 1.
         """
         if wanted.labels:
             self._labels.publish(image_to_msg(header, segmentation.labels, "mono8"))
@@ -66,13 +66,13 @@ class ImagePublishers:
             self._overlay.publish(image_to_msg(header, colors, "rgb8"))
 
     def close(self) -> None:
-        """Take the topics away."""
+        """Destroy the publishers."""
         for publisher in (self._labels, self._confidence, self._overlay):
             self._node.destroy_publisher(publisher)
 
 
 class LabelInfoPublisher:
-    """Names of the classes on ``~/label_info``, where vision_msgs is installed."""
+    """Publishes the class names on ``~/label_info`` if vision_msgs is installed."""
 
     def __init__(self, node: Node) -> None:
         self._publisher: Optional[Any] = None
@@ -84,7 +84,7 @@ class LabelInfoPublisher:
         self._publisher = node.create_publisher(LabelInfo, "~/label_info", LATCHED_QOS)
 
     def publish(self, header: Header, class_table: ClassTable, min_confidence: float) -> None:
-        """Publish the classes of the engine in use; late readers get them too."""
+        """Publish the classes of the engine in use (latched)."""
         if self._publisher is None:
             return
         message = self._info_type()

@@ -58,7 +58,7 @@ def test_a_healthy_node_is_ok_and_says_what_runs():
     assert values(engine)["backend"] == "fake (requested)"
     assert values(engine)["input_size"] == "64x96"
     assert values(engine)["latency_p95"] == "50.0 ms"
-    assert images.message == "12.5 images a second answered"
+    assert images.message == "12.5 images/s"
     assert values(images)["dropped, a newer image came"] == "2"
     assert values(images)["refused, step"] == "1"
 

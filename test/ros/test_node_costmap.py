@@ -223,7 +223,7 @@ def test_when_images_end_a_cleared_grid_goes_out_and_diagnostics_say_why(vehicle
     found = wait_until(
         lambda: (d := vehicle.robot.diagnostic("costmap")) and "cleared" in d[0].message and d, "a diagnostic"
     )
-    assert found[0].message == "cleared for 0.6 s: no image was labelled"
+    assert found[0].message == "cleared after 0.6 s without an update: no image was labelled"
     assert found[0].level == DiagnosticStatus.WARN
     late = vehicle.robot.listen("costmap", OccupancyGrid, LATCHED)
     assert not cells(wait_until(lambda: late.last, "what a late reader gets")).any()
@@ -271,10 +271,10 @@ def test_with_only_labels_listened_to_the_costmap_costs_nothing(vehicle):
     robot = vehicle.robot
     for recorder in (vehicle.costmaps, vehicle.cars):
         robot.unlisten(recorder)
-    _, before = vehicle.problem("nobody listens")
+    _, before = vehicle.problem("no subscribers")
     for _ in range(5):
         vehicle.see()
-    _, after = vehicle.problem("nobody listens")
+    _, after = vehicle.problem("no subscribers")
     assert after["updates"] == before["updates"]
     vehicle.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
     vehicle.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)

@@ -137,4 +137,4 @@ def test_off_a_jetson_a_profile_sets_the_node_and_the_board_part_says_that_it_do
     assert all(math.isnan(value) for value in unknown)
     assert len(status.refusals) == 4
     assert status.throttled == status.UNKNOWN
-    assert powered.diagnostic(OK).message == "no source of telemetry"
+    assert powered.diagnostic(OK).message == "no telemetry source"

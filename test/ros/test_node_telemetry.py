@@ -66,7 +66,7 @@ def test_watts_and_the_energy_of_an_image_are_told(powered):
     assert (status.gpu_load, status.gpu_clock) == (pytest.approx(0.875), pytest.approx(1.13475e9))
     assert math.isnan(status.watts_gpu)
     values = powered.robot.diagnostic("power")[1]
-    assert (values["watts"], values["GPU clock"], values["watts, GPU"]) == ("7.4 W", "1135 MHz", "not known")
+    assert (values["watts"], values["GPU clock"], values["watts, GPU"]) == ("7.4 W", "1135 MHz", "unknown")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_beyond_a_level_is_on_diagnostics(powered, levels, level, messag
 def test_a_board_that_throttles_is_told(powered):
     replace(powered, **{f"{COOLER}/cur_state": 2})
     powered.wait(lambda s: s.throttled == s.THROTTLED, "throttling")
-    assert powered.diagnostic(WARN).message == "the device throttles: its clocks are held down"
+    assert powered.diagnostic(WARN).message == "the device is throttling its clocks"
 
 
 def test_a_sensor_that_hangs_never_delays_an_image_and_is_told(powered):

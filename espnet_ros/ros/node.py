@@ -156,11 +156,8 @@ class EspnetNode(RobustLifecycleNode):
             The engine's time for the image, or why it was dropped.
         """
         outputs, costmap = self._outputs, self._costmap
-        if outputs is None:
-            return Dropped(NO_LISTENER)
-        wanted = outputs.wanted()
         wants_costmap = costmap is not None and costmap.is_wanted()
-        if not any(wanted) and not wants_costmap:
+        if outputs is None or not (any(wanted := outputs.wanted()) or wants_costmap):
             return Dropped(NO_LISTENER)
         if self._engine.is_broken:
             return Dropped(ENGINE_FAILED)
@@ -184,9 +181,9 @@ class EspnetNode(RobustLifecycleNode):
         engine = self._engine.engine
         if engine is None or self._outputs is None:
             return
+        if self._costmap is not None and self._costmap.fits(self._config, engine.spec.class_table):
+            return
         if self._costmap is not None:
-            if self._costmap.fits(self._config, engine.spec.class_table):
-                return
             self._costmap.clear("as its classes or parameters changed")
             self._costmap.close()
         self._costmap = CostmapOutput(self, self._config, engine.spec.class_table)
@@ -237,10 +234,9 @@ class EspnetNode(RobustLifecycleNode):
     def _update_power(self) -> None:
         """Update the power statistics, run the governor, and publish the status."""
         try:
-            report = self._engine.report()
-            is_replacing = report.state == EngineState.REPLACING
-            counts = ImageCounts() if self._worker is None else self._worker.counts()
-            self._power.tick(self._config, counts, report.engine, is_replacing)
+            report, worker = self._engine.report(), self._worker
+            counts = ImageCounts() if worker is None else worker.counts()
+            self._power.tick(self._config, counts, report.engine, report.state == EngineState.REPLACING)
             self._health.publish_power(self._power.report(self._config))
         except Exception as error:  # an exception here would end the node
             self.get_logger().error(f"cannot update the power status: {describe_error(error)}")
@@ -255,15 +251,15 @@ class EspnetNode(RobustLifecycleNode):
         self._health.publish()
 
     def _describe_health(self) -> NodeHealth:
-        worker = self._worker
+        timeout = self._config.image_timeout
         return NodeHealth(
             report=self._engine.report(),
             is_active=self._subscription is not None,
-            counts=ImageCounts() if worker is None else worker.counts(stale_after=self._config.image_timeout),
+            counts=ImageCounts() if self._worker is None else self._worker.counts(stale_after=timeout),
             last_refusal=self._image_errors.last_refusal,
             last_failure=self._image_errors.last_failure,
             image_topic=self.resolve_topic_name(self._input()[1]),
-            image_timeout=self._config.image_timeout,
+            image_timeout=timeout,
             costmap=None if self._costmap is None else self._costmap.health(),
             power=self._power.report(self._config),
         )
@@ -278,11 +274,12 @@ def main(args: Optional[List[str]] = None) -> int:
     share_free_memory()
     stop = StopSignals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    show_core_logs(rclpy.logging.get_logger("espnet"))
+    logger = rclpy.logging.get_logger("espnet")
+    show_core_logs(logger)
     try:
         node = EspnetNode()
     except ParameterError as error:
-        rclpy.logging.get_logger("espnet").fatal(str(error))
+        logger.fatal(str(error))
         rclpy.try_shutdown()
         return 1
     try:

@@ -171,7 +171,7 @@ class ModeControl:
             self._machine.handle(Event.BOARD_SWITCHED, result.completed)
         elif result is not None:
             self._machine.handle(Event.BOARD_REFUSED, result.error)
-        if not self.is_switching and self._parameters.read().power_mode != self.name:
+        if not self._machine.has_request and self._parameters.read().power_mode != self.name:
             self._parameters.set({"power_mode": self.name})
 
     def engine_ready(self) -> None:

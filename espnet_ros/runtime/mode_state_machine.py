@@ -111,6 +111,11 @@ class ModeStateMachine:
         """Whether the board is switching, in either direction."""
         return self.state not in (State.IDLE, State.WAITING_FOR_ENGINE)
 
+    @property
+    def has_request(self) -> bool:
+        """Whether a change is requested that is not in effect yet."""
+        return self._requested is not None
+
     def handle(self, event: Event, argument: Any = None) -> None:
         """Process an event.
 

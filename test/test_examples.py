@@ -69,7 +69,6 @@ def test_an_evaluation_loop_prints_the_iou_of_classes_and_bands(run, capsys):
 
 
 @pytest.mark.process
-@pytest.mark.slow
 def test_the_examples_run_from_any_folder_without_data(tmp_path, user_cache):
     environment = {**os.environ, "XDG_CACHE_HOME": user_cache}
     for example in sorted(EXAMPLES.glob("*.py")):
@@ -85,7 +84,6 @@ def test_the_examples_run_from_any_folder_without_data(tmp_path, user_cache):
 
 
 @pytest.mark.process
-@pytest.mark.slow
 def test_the_programs_in_the_reference_run(tmp_path, user_cache, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", user_cache)

@@ -12,8 +12,6 @@ from rclpy.parameter import Parameter
 from espnet_ros.errors import ParameterError
 from espnet_ros.ros.node_parameters import NodeParameters
 
-pytestmark = pytest.mark.ros
-
 
 def check(_config, changes):
     if changes.get("alpha") == 5:

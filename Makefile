@@ -3,6 +3,8 @@ IN_ENV := scripts/in_env
 PYTHON_FILES := espnet_ros examples test launch scripts/relocate_cmake.py setup.py
 # What runs on a robot stays within this Python.
 ROBOT_PYTHON := 3.8
+# Folders with tests of the fast lane, which a robot runs, too.
+ROBOT_TESTS = $(shell git ls-files 'test/*.py' ':!test/ros/*' ':!test/bench/*')
 # Test files that run at a time.
 JOBS ?= 2
 PYTEST := python -m pytest -n $(JOBS) --dist loadfile
@@ -39,7 +41,7 @@ lint: setup ## ruff, mypy strict, spelling, and Python $(ROBOT_PYTHON) syntax fo
 	@$(IN_ENV) mypy
 	@$(IN_ENV) mypy examples
 	@$(IN_ENV) codespell
-	@$(IN_ENV) vermin --target=$(ROBOT_PYTHON)- --no-tips --violations espnet_ros examples launch setup.py
+	@$(IN_ENV) vermin --target=$(ROBOT_PYTHON)- --no-tips --violations espnet_ros examples launch setup.py $(ROBOT_TESTS)
 
 format: setup ## rewrite the layout of the code
 	@$(IN_ENV) ruff check --fix $(PYTHON_FILES)

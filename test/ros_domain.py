@@ -23,14 +23,14 @@ def take_domain(folder=None):
         folder: where the lock files lie; None for the system's folder for temporary files.
 
     Returns:
-        The domain and its lock, which holds until it is released or the process ends.
+        The domain and its lock, which holds while the object exists: until it is released or the process ends.
 
     Raises:
         NoFreeDomainError: all domains are taken.
     """
     folder = Path(folder or tempfile.gettempdir())
     for domain in DOMAINS:
-        lock = FileLock(folder / f"espnet_ros_test_domain_{domain}.lock", timeout=0, mode=0o666, thread_local=False)
+        lock = FileLock(str(folder / f"espnet_ros_test_domain_{domain}.lock"), timeout=0)
         try:
             lock.acquire()
         except (Timeout, PermissionError):  # a file of another user cannot be opened

@@ -1,4 +1,4 @@
-"""The opened of a source, and the thread that reads it: sources that raise, hang, or cost too much."""
+"""The choice of a source, and the thread that reads it: sources that raise, hang, or cost too much."""
 
 import math
 import sys

@@ -156,8 +156,11 @@ class EspnetNode(RobustLifecycleNode):
             The engine's time for the image, or why it was dropped.
         """
         outputs, costmap = self._outputs, self._costmap
+        if outputs is None:
+            return Dropped(NO_LISTENER)
+        wanted = outputs.wanted()
         wants_costmap = costmap is not None and costmap.is_wanted()
-        if outputs is None or not (any(wanted := outputs.wanted()) or wants_costmap):
+        if not any(wanted) and not wants_costmap:
             return Dropped(NO_LISTENER)
         if self._engine.is_broken:
             return Dropped(ENGINE_FAILED)

@@ -196,10 +196,7 @@ class ModeControl:
             request = request and request.without(values)
             self._machine.keep(values)
             if "power_mode" in values:
-                try:
-                    request = self._plan(values)
-                except PowerError as error:  # the board's modes have become unknown since validation
-                    self._machine.report_refusal(values["power_mode"], str(error))
+                request = self._plan(values)
         return request
 
     def _plan(self, values: Mapping[str, Any]) -> ModeChange:

@@ -47,8 +47,9 @@ class ModeChange(NamedTuple):
         mode: the board mode to switch to; None leaves the board alone.
         jetson_clocks: see `PowerProfile`.
         values: node parameters to set once the board has switched.
-        before: previous values of ``power_mode`` and of the parameters in ``values``. Set, like the two below, when
-            the change takes effect, to undo it.
+        before: previous values of the parameters in ``values``. Set, like the three below, when the change takes
+            effect, to undo it.
+        name_before: the power mode that was in effect before.
         expected_before: the board mode that was expected before; None if any was fine.
         completed: the switch of the board; None if it was left alone.
     """
@@ -58,15 +59,16 @@ class ModeChange(NamedTuple):
     jetson_clocks: Optional[bool] = None
     values: Mapping[str, Any] = {}
     before: Mapping[str, Any] = {}
+    name_before: str = ""
     expected_before: Optional[Mode] = None
     completed: Optional[CompletedSwitch] = None
 
     def without(self, names: Iterable[str]) -> ModeChange:
         """Return this change without parameters that the user has set: they are neither overwritten nor restored."""
-        kept = set(self.values) - set(names)
+        dropped = set(names)
         return self._replace(
-            values={name: value for name, value in self.values.items() if name in kept},
-            before={name: value for name, value in self.before.items() if name in kept or name == "power_mode"},
+            values={name: value for name, value in self.values.items() if name not in dropped},
+            before={name: value for name, value in self.before.items() if name not in dropped},
         )
 
     def after(self, earlier: Optional[ModeChange]) -> ModeChange:
@@ -75,6 +77,7 @@ class ModeChange(NamedTuple):
             return self
         return self._replace(
             before={**self.before, **earlier.before},
+            name_before=earlier.name_before,
             expected_before=earlier.expected_before,
             completed=combine(earlier.completed, self.completed),
         )
@@ -130,7 +133,6 @@ class ModeStateMachine:
 
     def begin_in(self, change: ModeChange, completed: Optional[CompletedSwitch]) -> None:
         """Put a change into effect for which the board has switched already."""
-        self.name = change.name
         self._take_effect(change, completed)
         self.state = State.WAITING_FOR_ENGINE
 
@@ -138,11 +140,6 @@ class ModeStateMachine:
         """Leave parameters that the user has set alone, whatever becomes of the changes in progress."""
         self._requested = self._requested and self._requested.without(values)
         self.unconfirmed = self.unconfirmed and self.unconfirmed.without(values)
-
-    def report_refusal(self, name: str, reason: str) -> None:
-        """Log and keep why ``power_mode`` does not become ``name``."""
-        self.refusal = f"power_mode stays '{self.name}', not '{name}': {reason}"
-        _logger.error("%s", self.refusal)
 
     # Transitions: each handles one event and returns the next state
 
@@ -165,7 +162,7 @@ class ModeStateMachine:
     def _refuse(self, reason: str) -> State:
         change, self._requested = self._requested, None
         assert change is not None
-        self.report_refusal(change.name, reason)
+        self._report_refusal(change.name, reason)
         return self._next_state()
 
     def _supersede(self, change: ModeChange) -> State:
@@ -192,17 +189,18 @@ class ModeStateMachine:
         return self._next_state()
 
     def _finish_undo(self, completed: CompletedSwitch) -> State:
-        self._undoing = None
+        undoing, self._undoing = self._undoing, None
         if self.expected is not None:
             self.expected = completed.now
-        if self.refusal:
-            self.refusal += f". The board is in {completed.now} again"
+        if self.refusal:  # another program may have set a mode in the meantime, which is kept
+            again = " again" if undoing is not None and completed.now.id == undoing.before.id else ""
+            self.refusal += f". The board is in {completed.now}{again}"
         return self._next_state()
 
     def _fail_undo(self, reason: str) -> State:
         undoing, self._undoing = self._undoing, None
         if self._requested is not None:
-            self._leftover = combine(undoing, self._leftover)  # if the request is refused, this is tried again
+            self._leftover = combine(self._leftover, undoing)  # if the request is refused, this is tried again
         else:
             error = f"the board's previous power mode was not restored: {reason}"
             self.refusal = f"{self.refusal}; {error}" if self.refusal else error
@@ -220,8 +218,7 @@ class ModeStateMachine:
         self.name = self.refusal = ""
         self._requested = self.expected = None
         if self.unconfirmed is not None:
-            before = {**self.unconfirmed.before, "power_mode": ""}
-            self.unconfirmed = self.unconfirmed._replace(before=before, expected_before=None)
+            self.unconfirmed = self.unconfirmed._replace(name_before="", expected_before=None)
         return self.state
 
     def _confirm_earlier(self, _: None) -> State:
@@ -231,10 +228,10 @@ class ModeStateMachine:
     def _undo_earlier(self, reason: str) -> State:
         change, self.unconfirmed = self.unconfirmed, None
         if change is not None:
-            self.name, self.expected = change.before["power_mode"], change.expected_before
-            self._parameters.set({name: value for name, value in change.before.items() if name != "power_mode"})
+            self.name, self.expected = change.name_before, change.expected_before
+            self._parameters.set(change.before)
             self._leftover = combine(change.completed, self._leftover)
-            self.report_refusal(change.name, reason)
+            self._report_refusal(change.name, reason)
         return self.state
 
     TRANSITIONS: Mapping[Tuple[Optional[State], Event], Callable[[ModeStateMachine, Any], State]] = {
@@ -258,6 +255,11 @@ class ModeStateMachine:
 
     # Shared by the transitions
 
+    def _report_refusal(self, name: str, reason: str) -> None:
+        """Log and keep why ``power_mode`` does not become ``name``."""
+        self.refusal = f"power_mode stays '{self.name}', not '{name}': {reason}"
+        _logger.error("%s", self.refusal)
+
     def _next_state(self) -> State:
         """Give the board its next operation, if there is one."""
         if self._requested is not None:
@@ -271,8 +273,10 @@ class ModeStateMachine:
     def _take_effect(self, change: ModeChange, completed: Optional[CompletedSwitch] = None) -> None:
         """Set the profile's parameters. If it fails, an earlier change without an engine yet is undone with it."""
         stored = self._parameters.read()
-        before = {**{name: getattr(stored, name) for name in change.values}, "power_mode": self.name}
-        undoable = change._replace(before=before, expected_before=self.expected, completed=completed)
+        before = {name: getattr(stored, name) for name in change.values}
+        undoable = change._replace(
+            before=before, name_before=self.name, expected_before=self.expected, completed=completed
+        )
         self.unconfirmed = undoable.after(self.unconfirmed)
         self.name, self.refusal, self.expected = change.name, "", change.mode
         where = self._switcher.board.describe() if change.mode is None else str(change.mode)

@@ -87,6 +87,17 @@ def test_a_rate_that_was_set_meanwhile_stays_when_the_engine_fails(node, tx2):
     assert (node.get("power_mode", "max_rate"), tx2.mode()) == (["", 2.0], 3)
 
 
+def test_a_parameter_that_was_set_meanwhile_takes_no_other_out_of_the_undo(node, tx2):
+    node.user_sets(power_mode="max_q")
+    node.settle()
+    node.user_sets(power_mode="MAXN")
+    node.settle()
+    node.user_sets(overlay_opacity=0.3)
+    node.engine_fails()
+    node.settle()
+    assert (node.get("power_mode", "max_rate", "overlay_opacity"), tx2.mode()) == (["", 0.0, 0.3], 3)
+
+
 def test_an_engine_that_is_in_use_is_not_undone_by_a_later_failure(node, tx2):
     node.user_sets(power_mode="max_q")
     node.settle()
@@ -265,7 +276,7 @@ def test_a_refused_mode_leaves_the_mode_that_somebody_else_set_over_a_superseded
     tx2.set_by_hand(0)
     node.request("MAXP_CORE_ALL")
     node.settle()
-    assert node.modes.problem.endswith("The board is in MAXN (0) again")
+    assert node.modes.problem.endswith("The board is in MAXN (0)")
     assert tx2.mode() == 0
 
 

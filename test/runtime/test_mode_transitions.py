@@ -123,6 +123,11 @@ def get_cancelling_refused(node, board):
     node.request("")
 
 
+def get_cancelling_over_superseded(node, board):
+    get_switching_over_superseded(node, board)
+    node.request("")
+
+
 def get_cancelling_for_newer(node, board):
     get_switching(node, board)
     node.request("NEWER")
@@ -153,11 +158,25 @@ def get_undoing_for_newer(node, board):
     node.request("NEWER")
 
 
+def get_undoing_over_failed(node, board):
+    """The undo of a withdrawn switch, while the engine of the change before it fails."""
+    get_waiting(node, board)
+    node.request("NEWER")
+    node.request("")
+    answer(node, board)
+    node.engine_fails()
+
+
 def get_undoing_refused(node, board):
     get_waiting(node, board)
     board.refused.add(OLD)
     board.may_answer.clear()
     node.engine_fails()
+
+
+def get_undoing_refused_for_newer(node, board):
+    get_undoing_refused(node, board)
+    node.request("NEWER")
 
 
 def get_switching_while_engine_is_built(node, board):
@@ -200,29 +219,31 @@ def engine_failed(node, board):
 
 WITH, ALONE = "the mode has a board mode", "the profile leaves the board alone"
 WAITS, NONE_WAITS = "a newer request waits", "no request waits"
+LEFT, NOTHING_LEFT = "an earlier switch is left to undo", "nothing is left to undo"
 SCENARIOS = {
     ("idle", "requested", WITH): (get_idle, request),
     ("idle", "requested", ALONE): (get_idle, request_profile_alone),
     ("switching board", "board switched", ""): (get_switching, answer),
-    ("switching board", "board refused", ""): (get_switching_to_refused, answer),
-    ("switching board", "board refused", "the board is in the mode of a superseded request"): (
-        get_switching_over_superseded,
-        answer,
-    ),
-    ("switching board", "requested", ""): (get_switching, request),
+    ("switching board", "board refused", NOTHING_LEFT): (get_switching_to_refused, answer),
+    ("switching board", "board refused", LEFT): (get_switching_over_superseded, answer),
+    ("switching board", "requested", WITH): (get_switching, request),
+    ("switching board", "requested", ALONE): (get_switching, request_profile_alone),
     ("switching board", "withdrawn", ""): (get_switching, withdraw),
     ("cancelling", "board switched", WAITS): (get_cancelling_for_newer, answer),
     ("cancelling", "board switched", NONE_WAITS): (get_cancelling, answer),
     ("cancelling", "board refused", WAITS): (get_cancelling_refused_for_newer, answer),
-    ("cancelling", "board refused", NONE_WAITS): (get_cancelling_refused, answer),
+    ("cancelling", "board refused", LEFT): (get_cancelling_over_superseded, answer),
+    ("cancelling", "board refused", NOTHING_LEFT): (get_cancelling_refused, answer),
     ("waiting for engine", "engine ready", ""): (get_waiting, engine_ready),
     ("waiting for engine", "engine failed", "the board has switched"): (get_waiting, engine_failed),
     ("waiting for engine", "engine failed", "the board was left alone"): (get_waiting_without_board, engine_failed),
     ("waiting for engine", "requested", WITH): (get_waiting, request),
     ("waiting for engine", "requested", ALONE): (get_waiting, request_profile_alone),
-    ("undoing", "board switched", NONE_WAITS): (get_undoing, answer),
+    ("undoing", "board switched", NOTHING_LEFT): (get_undoing, answer),
+    ("undoing", "board switched", LEFT): (get_undoing_over_failed, answer),
     ("undoing", "board switched", WAITS): (get_undoing_for_newer, answer),
-    ("undoing", "board refused", ""): (get_undoing_refused, answer),
+    ("undoing", "board refused", WAITS): (get_undoing_refused_for_newer, answer),
+    ("undoing", "board refused", NONE_WAITS): (get_undoing_refused, answer),
 }
 OTHERS = {
     "requested": [
@@ -280,3 +301,15 @@ def test_a_row_is_what_the_page_says_step_by_step(node, board):
     node.settle()
     assert (node.modes.name, board.mode, node.get("power_mode", "alpha")) == ("", OLD, ["", 8])
     assert board.calls == ["NEW", "REFUSED", "OLD"]
+
+
+def test_a_refused_undo_is_tried_again_back_to_the_mode_before_all(node, board):
+    """Two switches are left: of a change whose engine failed, and of a withdrawn one, whose undo the board refuses."""
+    get_undoing_over_failed(node, board)
+    board.refused.add(NEW)
+    node.request("REFUSED")
+    answer(node, board)
+    assert board.mode == NEWER
+    board.may_answer.set()
+    node.settle()
+    assert (node.modes.state, board.mode) == (State.IDLE, OLD)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from espnet_ros.commands.options import add_command
 from espnet_ros.errors import ParameterError
-from espnet_ros.evaluation.images import DEFAULT_RATE_HZ, ImageFolder, sibling_labels
+from espnet_ros.evaluation.images import DEFAULT_RATE_HZ, open_folder
 
 _DEFAULT_FOV_DEGREES = 60.0
 _STORAGES = ("mcap", "sqlite3")
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise ParameterError(f"--rate must be above 0 and at most 1000 Hz, is {args.rate}")
     if not 1 <= args.fov <= 170:
         raise ParameterError(f"--fov must be 1 to 170 degrees, is {args.fov}")
-    source = ImageFolder(args.images, args.labels or sibling_labels(args.images), args.rate)
+    source = open_folder(args.images, args.labels, args.rate)
     frames = tqdm(source, total=len(source), unit="image", desc="bag create")
     count = create_bag(frames, args.out, args.storage, math.radians(args.fov))
     labels = "with labels" if source.has_labels else "without labels"

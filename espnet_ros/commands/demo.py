@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable
-from espnet_ros.commands.options import add_command, add_engine_options, add_frame_options, config_from, open_frames
+from espnet_ros.commands.options import add_command, add_engine_options, add_frame_options, config_from, frames_from
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.demo.alpha_table import format_alphas, is_by_alpha
 from espnet_ros.demo.alphas import ALL_ALPHAS, SECONDS_EACH, build_ahead, check_alphas, default_alphas, parse_alphas
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         EspnetError: the input, the weights or the node is unavailable, or no image was answered with some alpha.
     """
     _check_numbers(args)
-    source = open_frames(args)
+    source = frames_from(args)
     if source is not None and args.seed is not None:
         raise ParameterError("--seed selects a synthetic street and cannot be combined with --images, --video or --bag")
     extent = _extent(args, source)

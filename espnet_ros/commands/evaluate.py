@@ -14,7 +14,7 @@ from espnet_ros.commands.options import (
     add_engine_options,
     add_frame_options,
     config_from,
-    open_frames,
+    frames_from,
 )
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import Frame, FrameSource
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         EspnetError: the input cannot be read, or the engine cannot be built.
     """
-    source = open_frames(args)
+    source = frames_from(args)
     if source is None:
         raise DatasetError("evaluate needs --images (with --labels) or --bag")
     if not source.has_labels:

@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 from espnet_ros.config import SECTIONS, NodeConfig, default_of, option_names, rule_of
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import FrameSource
-from espnet_ros.evaluation.images import ImageFolder, VideoFile, sibling_labels
+from espnet_ros.evaluation.images import VideoFile, open_folder
 
 ENGINE_OPTIONS = option_names("engine")
 """Parameters that every command with an engine offers as options."""
@@ -102,7 +102,7 @@ def add_frame_options(parser: argparse.ArgumentParser, with_video: bool) -> None
     )
 
 
-def open_frames(args: argparse.Namespace) -> Optional[FrameSource]:
+def frames_from(args: argparse.Namespace) -> Optional[FrameSource]:
     """Return the source that the options of `add_frame_options` select, or None if they select none.
 
     Raises:
@@ -111,8 +111,7 @@ def open_frames(args: argparse.Namespace) -> Optional[FrameSource]:
     if args.labels is not None and args.images is None:
         raise DatasetError("--labels needs --images; a bag has its labels in a topic")
     if args.images is not None:
-        labels = args.labels if args.labels is not None else sibling_labels(args.images)
-        return ImageFolder(args.images, labels)
+        return open_folder(args.images, args.labels)
     if args.bag is not None:
         from espnet_ros.evaluation.bag import BagFrames
 

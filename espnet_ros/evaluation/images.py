@@ -101,6 +101,20 @@ class VideoFile:
         return capture
 
 
+def open_folder(images: Path, labels: Optional[Path] = None, rate: float = DEFAULT_RATE_HZ) -> ImageFolder:
+    """Open a folder of images with its labels.
+
+    Args:
+        images: folder of images.
+        labels: folder of label images; None uses the folder ``labels`` next to the images, if it exists.
+        rate: frame rate in Hz that the stamps follow.
+
+    Raises:
+        DatasetError: see ``ImageFolder``.
+    """
+    return ImageFolder(images, sibling_labels(images) if labels is None else labels, rate)
+
+
 def sibling_labels(images: Path) -> Optional[Path]:
     """Return the folder ``labels`` next to a folder of images, or None if there is none."""
     folder = images.expanduser().resolve().parent / LABELS_FOLDER

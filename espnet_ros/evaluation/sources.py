@@ -7,7 +7,7 @@ from typing import Union
 
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import FrameSource
-from espnet_ros.evaluation.images import ImageFolder, VideoFile, sibling_labels
+from espnet_ros.evaluation.images import VideoFile, open_folder
 
 _BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 _BAG_MANIFEST = "metadata.yaml"
@@ -24,13 +24,18 @@ def open_frames(path: Union[str, Path], labels: Union[str, Path, None] = None) -
             ``.../label_image``; a video has none.
 
     Raises:
-        DatasetError: the source cannot be read, or labels were given for a source other than a folder of images.
+        DatasetError: the source does not exist or cannot be read, or labels were given for a source other than a folder
+            of images.
     """
     path = Path(path).expanduser()
+    if not path.exists():
+        raise DatasetError(f"images {path}: no such file or folder")
     if path.is_dir() and not is_bag(path):
-        return ImageFolder(path, sibling_labels(path) if labels is None else Path(labels))
+        return open_folder(path, None if labels is None else Path(labels))
     if labels is not None:
-        raise DatasetError(f"labels {labels}: only a folder of images takes a folder of labels, and {path} is none")
+        raise DatasetError(
+            f"labels {labels}: only a folder of images takes a folder of labels, but {path} is not a folder of images"
+        )
     return open_bag(path) if is_bag(path) else VideoFile(path)
 
 

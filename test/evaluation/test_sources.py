@@ -49,5 +49,14 @@ def test_a_file_is_opened_as_a_video(tmp_path):
 
 
 def test_labels_are_refused_for_anything_but_a_folder_of_images(tmp_path):
+    (tmp_path / "a.mp4").touch()
     with pytest.raises(DatasetError, match="labels labels: only a folder of images takes a folder of labels"):
         open_frames(tmp_path / "a.mp4", labels="labels")
+
+
+@pytest.mark.parametrize("labels", [None, "labels"])
+@pytest.mark.parametrize("name", ["imgaes", "drive.bag", "drive.mp4"])
+def test_a_missing_source_is_named_as_missing(tmp_path, name, labels):
+    path = tmp_path / name
+    with pytest.raises(DatasetError, match=f"^images {path}: no such file or folder$"):
+        open_frames(path, labels)

@@ -118,10 +118,12 @@ class Segmenter:
         engine.close()
 
     def close(self) -> None:
-        """Free the engine in use, once its image is finished. Further calls do nothing."""
-        if not self._is_closed:
+        """Free the engine in use, once its image is finished. Then ``segment`` fails, and further calls do nothing."""
+        with self._changed:
+            if self._is_closed:
+                return
             self._is_closed = True
-            self.retire(self.engine)
+        self.retire(self.engine)
 
     def segment(self, image: np.ndarray, channel_order: str = "bgr", with_confidence: bool = False) -> Segmentation:
         """Label one image.
@@ -137,10 +139,12 @@ class Segmenter:
         Raises:
             ImageError: the image has the wrong shape or dtype, or is empty.
             BrokenEngineError: the engine failed, and not because of this image.
-            EngineError: the engine failed on this image.
+            EngineError: the engine failed on this image, or the segmenter is closed.
         """
         _check_image(image, channel_order)
         with self._changed:
+            if self._is_closed:
+                raise EngineError("the segmenter is closed")
             engine, number = self._in_use
             self._busy = engine
         try:

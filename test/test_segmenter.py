@@ -198,6 +198,18 @@ def test_the_old_engine_is_freed_once_its_image_is_answered_even_if_the_next_eng
     assert not new.is_closed
 
 
+def test_a_closed_segmenter_labels_nothing(color_image):
+    engine = RecordingEngine(_engine().spec)
+    with Segmenter(engine) as segmenter:
+        segmenter.segment(color_image)
+    assert engine.is_closed
+    segmenter.close()
+    with pytest.raises(EngineError, match="^the segmenter is closed$") as caught:
+        segmenter.segment(color_image)
+    assert not isinstance(caught.value, BrokenEngineError)
+    assert len(engine.calls) == 1
+
+
 class FailingEngine(FakeEngine):
     """Fails on images with a pixel above a brightness."""
 

@@ -27,13 +27,13 @@ from espnet_ros.commands.benchmark_options import (
     write_json,
     write_text,
 )
-from espnet_ros.config import NodeConfig, default_of
+from espnet_ros.config import NodeConfig, default_of, rule_of
 from espnet_ros.errors import PowerError
 from espnet_ros.reporting.machine import describe_environment
 from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySnapshot, default_sources
 from espnet_ros.types import ImageSize
 
-_ALPHAS = (3, 5, 8)
+_ALPHAS = rule_of("alpha").choices
 _SPEED_CHART, _ACCURACY_CHART = "speed_power.svg", "accuracy_energy.svg"
 _LONGEST_PERIOD = 0.5  # seconds between two readings
 _READINGS_PER_POINT = 8
@@ -102,7 +102,13 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         "--precisions", nargs="+", default=["auto"], metavar="NAME", help="engine precisions (default: auto)"
     )
     _add_common(
-        parser, "--alpha", type=int, nargs="+", choices=_ALPHAS, metavar="ALPHA", help="alphas (default: 3 5 8)"
+        parser,
+        "--alpha",
+        type=int,
+        nargs="+",
+        choices=_ALPHAS,
+        metavar="ALPHA",
+        help=f"alphas (default: {' '.join(map(str, _ALPHAS))})",
     )
     _add_common(
         parser,
@@ -169,14 +175,19 @@ def _sweep(
     with tqdm(total=max(1, len(modes)) * len(prepared.networks), unit="point", desc="measuring") as bar:
 
         def keep_point() -> None:
-            _write_files(args.out, sweep, conditions)
+            """Keep the results so far, in case the sweep is killed. Drawing would warm the board up."""
+            _remove_charts(args.out)
+            _write_tables(args.out, sweep, conditions)
+            _write_page(args.out, sweep, conditions, (), "The charts are drawn at the end of the sweep.")
             bar.update()
 
         try:
             sweep_board(board, modes, prepared.networks, sampler, settings, sweep, bar.set_postfix_str, keep_point)
         finally:
             if sweep.points:
-                _write_files(args.out, sweep, conditions)  # includes what was left out after the last point
+                _write_tables(args.out, sweep, conditions)  # includes what was left out after the last point
+                drawn = _draw_charts(args.out, sweep)
+                _write_page(args.out, sweep, conditions, drawn, _explain_missing(drawn))
     return sweep
 
 
@@ -268,18 +279,31 @@ def _heading(conditions: Dict[str, Any]) -> List[str]:
     ]
 
 
-def _write_files(folder: Path, sweep: PowerSweep, conditions: Dict[str, Any]) -> None:
-    """Write the results so far, so that an interrupted sweep leaves them behind."""
-    charts = {_SPEED_CHART: speed_power_chart(sweep.points), _ACCURACY_CHART: accuracy_energy_chart(sweep.points)}
-    for name, chart in charts.items():
-        if chart:
-            write_text(folder / name, chart)
-        elif (folder / name).exists():
-            (folder / name).unlink()  # from an earlier sweep
-    drawn = [name for name, chart in charts.items() if chart]
+def _write_tables(folder: Path, sweep: PowerSweep, conditions: Dict[str, Any]) -> None:
     write_text(folder / "power.csv", format_csv(sweep.points))
     write_json(folder / "power.json", as_document(sweep, conditions))
-    write_text(folder / "power.md", format_page(sweep, _heading(conditions), drawn, _explain_missing(drawn)))
+
+
+def _write_page(
+    folder: Path, sweep: PowerSweep, conditions: Dict[str, Any], charts: Sequence[str], missing: str
+) -> None:
+    write_text(folder / "power.md", format_page(sweep, _heading(conditions), charts, missing))
+
+
+def _remove_charts(folder: Path) -> None:
+    """Remove the charts of an earlier sweep, which would not fit the tables."""
+    for name in (_SPEED_CHART, _ACCURACY_CHART):
+        if (folder / name).exists():
+            (folder / name).unlink()
+
+
+def _draw_charts(folder: Path, sweep: PowerSweep) -> List[str]:
+    """Write the charts; return the names of those that could be drawn."""
+    charts = {_SPEED_CHART: speed_power_chart(sweep.points), _ACCURACY_CHART: accuracy_energy_chart(sweep.points)}
+    drawn = [name for name, chart in charts.items() if chart]
+    for name in drawn:
+        write_text(folder / name, charts[name])
+    return drawn
 
 
 def _explain_missing(drawn: Sequence[str]) -> str:

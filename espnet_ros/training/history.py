@@ -27,6 +27,7 @@ class History:
 
     steps: List[List[float]] = field(default_factory=list)
     epochs: List[Dict[str, Any]] = field(default_factory=list)
+    _undrawn: int = field(default=0, init=False, repr=False)  # rows of curves.csv; 0 once they are in curves.svg
 
     def losses_since(self, stage: int, step: int) -> List[float]:
         """Return the losses of a stage from ``step`` on, without those of skipped steps."""
@@ -39,7 +40,7 @@ class History:
         return losses[::-1]
 
     def write(self, folder: Path) -> None:
-        """Write steps.csv, curves.csv and curves.svg.
+        """Write steps.csv and curves.csv.
 
         Raises:
             DatasetError: a file cannot be written.
@@ -52,13 +53,25 @@ class History:
         columns = [*_EPOCH_COLUMNS, *(f"mean_iou_{name}" for name in sources)]
         write_atomically(folder / "steps.csv", _csv(_STEP_COLUMNS, self.steps))
         write_atomically(folder / "curves.csv", _csv(columns, rows))
-        write_atomically(folder / "curves.svg", self.chart().encode())
+        self._undrawn = len(self.epochs)
 
-    def chart(self) -> str:
+    def draw(self, folder: Path) -> None:
+        """Write curves.svg, the chart of curves.csv, if ``write`` was called since the last chart.
+
+        Drawing takes longer than a short epoch, so it is done once, at the end of a run.
+
+        Raises:
+            DatasetError: the file cannot be written.
+        """
+        if self._undrawn:
+            write_atomically(folder / "curves.svg", self._chart(self.epochs[: self._undrawn]).encode())
+            self._undrawn = 0
+
+    def _chart(self, epochs: Sequence[Dict[str, Any]]) -> str:
         """Return loss and mean IoU over the steps of all stages, as SVG."""
-        lengths = {row["stage"]: row["step"] for row in self.epochs}  # the last epoch of a stage has its last step
+        lengths = {row["stage"]: row["step"] for row in epochs}  # the last epoch of a stage has its last step
         offsets = {stage: sum(lengths[before] for before in lengths if before < stage) for stage in lengths}
-        places = [(offsets[row["stage"]] + row["step"], row) for row in self.epochs]
+        places = [(offsets[row["stage"]] + row["step"], row) for row in epochs]
         losses = [(place, row["loss"]) for place, row in places if row["loss"] is not None]
         mean_ious = {
             name: [(place, row["mean_iou"][name]) for place, row in places if row["mean_iou"].get(name) is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from espnet_ros import __version__
 from espnet_ros.classes import load_class_table
-from espnet_ros.errors import ParameterError, TrainingError
+from espnet_ros.errors import DatasetError, ParameterError, TrainingError
 from espnet_ros.evaluation.report import class_iou_by_name
 from espnet_ros.model.checkpoint import Channels
 from espnet_ros.model.loading import build_network
@@ -110,9 +111,13 @@ class Trainer:
             document = yaml.safe_dump(as_document(self._config), sort_keys=False)
             write_atomically(self._out / "config.yaml", document.encode())
         with Interruption() as interruption:
-            for index in range(len(self._finished), len(self._config.stages)):
-                stage_state = snapshot["stage"] if snapshot and snapshot["index"] == index else None
-                self._run_stage(index, stage_state, interruption)
+            try:
+                for index in range(len(self._finished), len(self._config.stages)):
+                    stage_state = snapshot["stage"] if snapshot and snapshot["index"] == index else None
+                    self._run_stage(index, stage_state, interruption)
+            except BaseException:
+                self._draw_unfinished()
+                raise
         return self._finish()
 
     def _open(self, resume: bool) -> Optional[Dict[str, Any]]:
@@ -153,6 +158,7 @@ class Trainer:
                     began = time.monotonic()
                 if interruption.is_requested:
                     self._save(index, run)
+                    self._draw_unfinished()  # here as well, because the signal may end the process
                     interruption.act()
         assert self._best is not None  # the last epoch sets it
         self._finished.append(self._best)
@@ -284,10 +290,15 @@ class Trainer:
         if run is not None:
             self._saved_step = (index, run.step)
 
+    def _draw_unfinished(self) -> None:
+        with suppress(DatasetError):  # must not replace the reason why the run ends
+            self._history.draw(self._out)
+
     def _finish(self) -> Dict[str, Any]:
         best = self._finished[-1]
         self._export(len(self._config.stages) - 1, best)
         self._history.write(self._out)
+        self._history.draw(self._out)
         report = {
             "name": self._config.name,
             "best_epoch": best.epoch,

@@ -16,6 +16,7 @@ from kernel_files import write_tree
 from waiting import TIMEOUT
 
 from espnet_ros import cli
+from espnet_ros.commands import benchmark_power
 from espnet_ros.governor.cost_model import OperationCostModel
 from espnet_ros.governor.measured_cost_model import read_measured_costs
 
@@ -79,6 +80,24 @@ def test_every_mode_of_the_board_is_measured_and_the_found_one_is_set_again(tx2,
     assert [line["mode"] for line in _lines(out)] == NAMES
     assert _sets(tx2) == [0, 1, 2, 3, 4, 3]
     assert tx2.mode() == 3
+
+
+def test_charts_are_drawn_once_after_the_last_point(tx2, out, monkeypatch):
+    before = []
+    draw = benchmark_power.speed_power_chart
+
+    def note(points):
+        before.append((len(_lines(out)), tx2.mode(), (out / "power.md").read_text()))
+        return draw(points)
+
+    monkeypatch.setattr(benchmark_power, "speed_power_chart", note)
+    assert _run(out, "--modes", "MAXN", "MAXQ") == 0
+    ((lines, mode, page),) = before
+    assert (lines, mode) == (2, 3)
+    assert "The charts are drawn at the end of the sweep." in page
+    page = (out / "power.md").read_text()
+    assert "![speed_power.svg](speed_power.svg)" in page
+    assert "drawn at the end" not in page
 
 
 def test_a_point_has_what_the_power_monitor_said(tx2, out):
@@ -171,6 +190,8 @@ def test_a_signal_sets_the_board_back_and_leaves_what_was_measured(tx2, out, num
     assert process.wait(TIMEOUT) == code
     assert (tx2.mode(), _sets(tx2)) == (3, [0, 1, 3])
     assert [line["mode"] for line in _lines(out)] == ["MAXN"]
+    assert "![speed_power.svg](speed_power.svg)" in (out / "power.md").read_text()
+    assert (out / "speed_power.svg").exists()
 
 
 def test_a_signal_in_the_middle_of_a_switch_waits_for_its_end(tx2, out):

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="needs PyTorch")
 
 import torch
 import yaml
-from reporting.svg_reader import read_groups
+from reporting.svg_reader import read_groups, read_path
 from waiting import TIMEOUT
 
 from espnet_ros import cli
@@ -24,7 +24,7 @@ from espnet_ros.errors import ParameterError, TrainingError, WeightsError
 from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.model.graph import SegmentationGraph
 from espnet_ros.model.loading import load_network, read_state_dict
-from espnet_ros.training import stage_run
+from espnet_ros.training import history, stage_run
 from espnet_ros.training.files import load_snapshot
 from espnet_ros.training.images import load_images
 from espnet_ros.training.interruption import Interruption
@@ -282,6 +282,25 @@ def test_a_run_leaves_curves_as_a_table_and_as_a_picture(make_config, tmp_path):
     assert list(read_groups(chart, "mean IoU ")) == ["mean IoU val"]
     assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["alpha"] == 3
     assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_curves_are_drawn_once_at_the_end_whatever_ends_the_run(make_config, tmp_path, interrupting, monkeypatch):
+    drawn = []
+    draw = history.training_chart
+    monkeypatch.setattr(history, "training_chart", lambda *curves: drawn.append(1) or draw(*curves))
+    _train(make_config(), tmp_path / "whole")
+    assert drawn == [1]
+    _break_loss(monkeypatch, {25})
+    with pytest.raises(TrainingError):
+        _train(make_config(), tmp_path / "broken")
+    monkeypatch.undo()
+    interrupting(25)
+    with pytest.raises(KeyboardInterrupt):
+        _train(make_config(), tmp_path / "interrupted")
+    for name, validations in (("whole", 3), ("broken", 2), ("interrupted", 2)):
+        chart = (tmp_path / name / "curves.svg").read_text()
+        (marks,) = read_groups(chart, "mean IoU ").values()
+        assert len(read_path(marks)) == validations
 
 
 def test_bf16_trains_on_a_cpu(make_config, tmp_path):

@@ -66,7 +66,8 @@ def average_weights(network: nn.Module, decay: float) -> AveragedModel:
 
     def update(averaged: _Tensors, current: _Tensors, _number: Union[Tensor, int]) -> None:
         if averaged[0].is_floating_point():
-            count = int(model.n_averaged)  # _number is the same on the GPU, and reading it would wait for the GPU
+            # On the CPU. _number is torch's copy of it on the GPU; reading that would wait for the GPU once more.
+            count = int(model.n_averaged)
             kept = min(decay, count / (count - 1 + _EMA_WARMUP))
             torch._foreach_lerp_(averaged, current, 1.0 - kept)  # one kernel launch instead of hundreds
         else:

@@ -176,7 +176,7 @@ class StageRun:
         self._scaler.unscale_(self._optimizer)
         limit = self._config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
-        values = torch.stack([loss.detach(), norm]).tolist()  # one synchronisation with the device
+        values = torch.stack([loss.detach(), norm]).tolist()  # both at once, because each reading waits for the device
         return values[0], values[1]
 
     def _skip(self, loss: float, norm: float, buffers_before: Sequence[Tensor]) -> None:

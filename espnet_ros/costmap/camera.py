@@ -14,7 +14,7 @@ from espnet_ros.errors import CameraError
 from espnet_ros.types import ImageSize
 
 _COEFFICIENT_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
-_USUAL_COEFFICIENTS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}
+_USUAL_COEFFICIENTS = {"plumb_bob": 5, "rational_polynomial": 8, "equidistant": 4}  # of an undistorted image
 _UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
 _MAX_REPROJECTION_ERROR = 0.5  # pixel
 
@@ -115,14 +115,15 @@ class CameraModel:
         seen = points[front].reshape(-1, 1, 3)
         zero = np.zeros(3)
         if self.distortion_model == "equidistant":
-            found, _ = cv2.fisheye.projectPoints(seen, zero, zero, self.matrix, self._coefficients(4))
+            found, _ = cv2.fisheye.projectPoints(seen, zero, zero, self.matrix, self._coefficients())
         else:
-            found, _ = cv2.projectPoints(seen, zero, zero, self.matrix, self._coefficients(5))
+            found, _ = cv2.projectPoints(seen, zero, zero, self.matrix, self._coefficients())
         pixels[front] = found.reshape(-1, 2)
         return pixels
 
-    def _coefficients(self, default_count: int) -> np.ndarray:
-        return np.array(self.distortion or (0.0,) * default_count, np.float64)
+    def _coefficients(self) -> np.ndarray:
+        """Return the distortion coefficients, float64; zeros for an undistorted image."""
+        return np.array(self.distortion or (0.0,) * _USUAL_COEFFICIENTS[self.distortion_model], np.float64)
 
 
 def camera_from_info(
@@ -178,7 +179,7 @@ def camera_info_fields(camera: CameraModel) -> Dict[str, Any]:
         "height": camera.size.height,
         "width": camera.size.width,
         "distortion_model": camera.distortion_model,
-        "d": list(camera.distortion) or [0.0] * _USUAL_COEFFICIENTS[camera.distortion_model],
+        "d": camera._coefficients().tolist(),
         "k": camera.matrix.reshape(-1),
         "r": np.eye(3).reshape(-1),
         "p": np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1),
@@ -193,7 +194,7 @@ def _rays(camera: CameraModel) -> np.ndarray:
     if camera.distortion_model == "equidistant":
         rays = _equidistant_rays(camera, pixels.reshape(-1, 2))
     else:
-        coefficients = camera._coefficients(5)
+        coefficients = camera._coefficients()
         if camera.distortion:
             # OpenCV 5 takes the criteria in undistortPoints itself.
             undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
@@ -216,7 +217,7 @@ def _equidistant_rays(camera: CameraModel, pixels: np.ndarray) -> np.ndarray:
 
     Kannala and Brandt, "A generic camera model and calibration method", 2006.
     """
-    k = camera._coefficients(4)
+    k = camera._coefficients()
     x, y = (pixels[:, 0] - camera.cx) / camera.fx, (pixels[:, 1] - camera.cy) / camera.fy
     radius = np.hypot(x, y)
     theta = radius.copy()

@@ -39,6 +39,18 @@ def test_projection_inverts_the_rays(camera):
     assert np.abs(pixels - np.stack([columns, rows], 1)[seen]).max() < 0.02
 
 
+@pytest.mark.parametrize(("model", "count"), [("plumb_bob", 5), ("rational_polynomial", 8), ("equidistant", 4)])
+def test_an_undistorted_camera_has_zeros_for_coefficients(model, count):
+    camera = CameraModel(SIZE, 60.0, 50.0, 31.5, 23.5, model)
+    assert camera_info_fields(camera)["d"] == [0.0] * count
+    zeros = CameraModel(SIZE, 60.0, 50.0, 31.5, 23.5, model, (0.0,) * count)
+    point = [[0.3, -0.2, 1.5]]
+    np.testing.assert_allclose(camera.project(point), zeros.project(point), rtol=1e-12)
+    if model == "rational_polynomial":
+        assert np.array_equal(camera.rays(), PLAIN.rays())
+        assert np.array_equal(camera.project(point), PLAIN.project(point))
+
+
 def test_a_fisheye_pixel_at_a_quarter_turn_looks_sideways():
     camera = CameraModel(ImageSize(9, 201), 50.0, 50.0, 100.0, 4.0, "equidistant", (0.0, 0.0, 0.0, 0.0))
     column = 100 + 50 * math.pi / 2

@@ -98,7 +98,8 @@ def build_segmenter(config: NodeConfig, show_progress: bool = False) -> Segmente
 def list_weights() -> Tuple[Checkpoint, ...]:
     """Return the checkpoints that ``load_segmenter`` knows by name: the shipped ones first, then the published ones.
 
-    A checkpoint whose ``path`` is None is downloaded when it is first loaded.
+    A checkpoint whose ``path`` is None is searched for on this machine when it is loaded, and downloaded if it is not
+    there.
     """
     return list_registry()
 

@@ -25,7 +25,7 @@ class CostmapSettings:
         resolution: side length of a cell, in metres.
         min_range: ignore ground nearer than this, in metres.
         max_range: ignore ground further away than this, in metres.
-        min_confidence: ignore pixels with a lower confidence, 0..1.
+        min_confidence: ignore pixels with a lower confidence, 0..1. Has no effect on images without confidence.
         min_obstacle_height: ignore obstacles lower than this, in metres.
         rules: how evidence is fused over time.
     """
@@ -83,7 +83,7 @@ class Costmap:
 
         Args:
             labels: (H, W) uint8 class ids.
-            confidence: (H, W) uint8, 255 is 1.0; None if ``needs_confidence`` is false.
+            confidence: (H, W) uint8, 255 is 1.0; or None, with which ``min_confidence`` has no effect.
             camera: intrinsics; rescaled if their image size differs from that of the labels.
             base_from_camera: (4, 4) pose of the optical frame in the base frame. The ground is the base's plane z = 0.
             odom_from_base: (4, 4) pose of the base in the grid's frame.

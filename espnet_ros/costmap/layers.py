@@ -85,7 +85,7 @@ class EvidenceExtractor:
 
     Args:
         layers: layers of the costmap.
-        min_confidence: ignore pixels with a lower confidence, 0..1.
+        min_confidence: ignore pixels with a lower confidence, 0..1. Has no effect on images without confidence.
         min_obstacle_height: ignore obstacles that rise less than this above their contact, in metres.
     """
 
@@ -106,7 +106,7 @@ class EvidenceExtractor:
         Args:
             view: ground samples of the camera.
             labels: (H, W) uint8 class ids, at the size of the view's camera.
-            confidence: (H, W) uint8; required if ``min_confidence`` is above 0.
+            confidence: (H, W) uint8, 255 is 1.0; or None, with which ``min_confidence`` has no effect.
         """
         sampled = labels.reshape(-1).take(view.pixel)  # (S, A)
         sampled[view.hidden] = UNLABELLED

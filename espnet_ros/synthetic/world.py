@@ -1,4 +1,4 @@
-"""A street: its course, ground, objects and light, and their ground ground_truth."""
+"""A street: its course, ground, objects and light, and their ground truth."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from espnet_ros.config.declaration import SIZE_MULTIPLE, Section, parameter, spl
 from espnet_ros.config.engine import ALPHAS
 from espnet_ros.errors import ParameterError
 
+_ALPHAS_TEXT = ", ".join(map(str, ALPHAS))
+
 
 @dataclass(frozen=True)
 class GovernorParameters:
@@ -49,7 +51,7 @@ class GovernorParameters:
         live=True,
     )
     governor_alphas: str = parameter(
-        "3, 5, 8",
+        _ALPHAS_TEXT,
         "Values of alpha that the governor may choose, separated by commas.",
         live=True,
         option="build",
@@ -107,7 +109,7 @@ class GovernorParameters:
         Raises:
             ParameterError: the list is empty or has another entry.
         """
-        rule = f"governor_alphas must be a list of {', '.join(map(str, ALPHAS))}, such as '3, 8'"
+        rule = f"governor_alphas must be a list of {_ALPHAS_TEXT}, such as '3, 8'"
         texts = split_list(self.governor_alphas)
         if not texts or any(text not in map(str, ALPHAS) for text in texts):
             raise ParameterError(f"{rule}, is '{self.governor_alphas}'")

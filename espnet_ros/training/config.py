@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from espnet_ros.config import SIZE_MULTIPLE, Rule
+from espnet_ros.config import SIZE_MULTIPLE, Rule, rule_of
 from espnet_ros.types import ImageSize
 
 
@@ -171,7 +171,7 @@ class TrainingConfig:
     classes: str = field(
         metadata=_rule("Class table: name of a shipped one, or path of a YAML file, relative to the config file.")
     )
-    alpha: int = field(metadata=_rule("ESP blocks at the third level.", choices=(3, 5, 8)))
+    alpha: int = field(metadata=_rule("ESP blocks at the third level.", choices=rule_of("alpha").choices))
     input_size: ImageSize = field(
         metadata=_rule(
             "Height and width of the network's input. Images are resized to it.",

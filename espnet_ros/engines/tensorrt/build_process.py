@@ -198,4 +198,4 @@ def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
-    return f"{name}, which Linux sends, among others, when memory runs out" if name == "SIGKILL" else name
+    return f"{name}, which Linux sends, for example, when memory runs out" if name == "SIGKILL" else name

@@ -79,3 +79,8 @@ class TrainingError(EspnetError):
 def describe_error(error: Exception) -> str:
     """Return the text of an error for users: the message, preceded by the type unless it is an ``EspnetError``."""
     return str(error) if isinstance(error, EspnetError) else f"{type(error).__name__}: {error}"
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error without line breaks; its type if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.engines import build_engine
 from espnet_ros.errors import EngineError
 from espnet_ros.evaluation.report import evaluate, resolved_config
-from espnet_ros.loading import resolve_spec
+from espnet_ros.loading import build_segmenter, resolve_spec
 from espnet_ros.segmenter import Segmenter
 from espnet_ros.types import ImageSize
 
@@ -42,7 +42,7 @@ class SweepNetwork:
         Raises:
             EngineError: it cannot be built.
         """
-        return Segmenter(build_engine(resolve_spec(self.config)))
+        return build_segmenter(self.config)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 from espnet_ros.board.jetson_calls import LimitedCalls
 from espnet_ros.board.nvpmodel import Mode, ModeTable, read_table
-from espnet_ros.errors import PowerError
+from espnet_ros.errors import PowerError, one_line
 
 SOCKET = "run/jtop.sock"
 """The service's socket, relative to the root folder."""
@@ -130,7 +130,7 @@ class JetsonStatsBoard:
             raise
         except Exception as error:  # the library raises its own and the system's errors
             self.close()
-            raise PowerError(f"cannot {doing}: {_describe(error)}{self._hint(error)}") from error
+            raise PowerError(f"cannot {doing}: {one_line(error)}{self._hint(error)}") from error
 
     def _fresh(self) -> Any:
         """Return the connection, once it has new values from the service."""
@@ -151,10 +151,6 @@ class JetsonStatsBoard:
         if not (self._root / SOCKET).exists() or "not active" in text or "lost connection" in text:
             return "; start the service: sudo systemctl start jtop"
         return ""
-
-
-def _describe(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _nvpmodel(jetson: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -21,18 +21,17 @@ from espnet_ros.benchmark.street import street_images
 from espnet_ros.commands import benchmark_power
 from espnet_ros.commands.benchmark_options import image_size, whole_positive, write_json, write_text
 from espnet_ros.commands.options import add_command
-from espnet_ros.config import NodeConfig
+from espnet_ros.config import NodeConfig, rule_of
 from espnet_ros.costmap.costmap import Costmap
-from espnet_ros.engines import build_engine
 from espnet_ros.errors import DatasetError
-from espnet_ros.loading import resolve_spec
+from espnet_ros.loading import build_segmenter, resolve_spec
 from espnet_ros.reporting.machine import describe_environment
 from espnet_ros.reporting.tables import markdown_table
-from espnet_ros.segmenter import Segmenter
 from espnet_ros.types import ImageSize
 
 _ROUNDS = {"engines": 15, "frame": 50, "costmap": 100}
 _WEIGHTS = "cityscapes"
+_ALPHAS = rule_of("alpha").choices
 _NETWORK_SIZES = [ImageSize(256, 512), ImageSize(512, 1024)]
 _CAMERA_SIZES = [ImageSize(512, 1024), ImageSize(1080, 1920)]
 _DEFAULTS = {
@@ -71,7 +70,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all subjects but power; their defaults are in ``_DEFAULTS``."""
     parser.add_argument("--weights", help=f"registry family (default: {_WEIGHTS})")
     parser.add_argument(
-        "--alpha", type=int, nargs="+", choices=(3, 5, 8), help="alphas (default: 3 5 8; frame: 8)", metavar="ALPHA"
+        "--alpha",
+        type=int,
+        nargs="+",
+        choices=_ALPHAS,
+        help=f"alphas (default: {_join(_ALPHAS)}; frame: 8)",
+        metavar="ALPHA",
     )
     parser.add_argument(
         "--contenders",
@@ -125,7 +129,7 @@ def _time_engines(args: argparse.Namespace) -> None:
     comparisons: List[Comparison] = []
     for size in args.sizes or _NETWORK_SIZES:
         images = _load_images(args.images, size)
-        for alpha in args.alpha or (3, 5, 8):
+        for alpha in args.alpha or _ALPHAS:
             comparisons.append(_compare_one(args, alpha, size, images))
             # after each, so that an interrupted run leaves results behind
             source = "synthetic street" if args.images is None else f"{len(images)} files"
@@ -168,7 +172,7 @@ def _time_frame(args: argparse.Namespace) -> None:
         precision=args.precision,
         calibration=_calibration(args),
     )
-    segmenter = Segmenter(build_engine(resolve_spec(config, show_progress=True)))
+    segmenter = build_segmenter(config, show_progress=True)
     with node_steps() as steps, tqdm(total=args.rounds + 1, desc="frames", leave=False) as bar:
         messages = {
             size: [camera_message(_fit(image, size), args.encoding) for image in _load_images(args.images, size)]
@@ -234,5 +238,5 @@ def _print_machine(what: str) -> None:
     print(f"{what}\n{environment['machine']} ({', '.join(environment['instructions'])})\n{versions}\n")
 
 
-def _join(sizes: List[ImageSize]) -> str:
-    return " ".join(map(str, sizes))
+def _join(values: Iterable[object]) -> str:
+    return " ".join(map(str, values))

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable
 from espnet_ros.commands.options import add_command, add_engine_options, add_frame_options, config_from, frames_from
+from espnet_ros.commands.segment_files import make_folder
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.demo.alpha_table import format_alphas, is_by_alpha
 from espnet_ros.demo.alphas import ALL_ALPHAS, SECONDS_EACH, build_ahead, check_alphas, default_alphas, parse_alphas
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         raise ParameterError("--seed selects a synthetic street and cannot be combined with --images, --video or --bag")
     extent = _extent(args, source)
     alphas, config = _choose_alphas(args, extent, is_street=source is None)
-    folder = _make_folder(args.out)
+    make_folder(args.out)
     # Download weights here, where a progress bar is visible.
     specs = [resolve_spec(config.changed({"alpha": alpha}), show_progress=True) for alpha in alphas]
     build_ahead(specs[1:], print)
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     alphas = [spec.checkpoint.alpha for spec in specs]
     table = specs[0].class_table
     drive = _Drive(source, extent, alphas, None) if source is not None else _street_drive(args, extent, alphas, table)
-    outcome = _play(drive, config, table, folder)
+    outcome = _play(drive, config, table, args.out)
     page = write_page(outcome.report, drive.source.name, table, outcome.description, args.out, outcome.costmaps)
     _print_numbers(outcome)
     if outcome.costmaps is None and drive.source.has_labels:
@@ -251,11 +252,3 @@ def _show(bar: Any, recorder: DriveRecorder) -> None:
     late = "" if latency is None else f", latency {1000 * latency:.0f} ms"
     bar.set_postfix_str(f"answered {recorder.answered}, {recorder.recent_rate():.1f} Hz{late}", refresh=False)
     bar.update()
-
-
-def _make_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"folder {folder}: cannot be created: {error.strerror}") from error
-    return folder

@@ -144,7 +144,7 @@ class _Labeller:
         segmenter = self._segmenter_for(size)
         with tqdm(total=count, unit="tile", desc=f"tiles of {size}", leave=False) as bar:
             labels = label_large_image(image, segmenter, self._overlap, bar.update)
-        return _Labelled(labels, segmenter.engine.spec.class_table)
+        return _Labelled(labels, segmenter.class_table)
 
     def close(self) -> None:
         """Free the engines."""

@@ -71,7 +71,7 @@ def evaluate(
         source = open_frames(source)
     if not source.has_labels:
         raise DatasetError(f"{source.name}: an evaluation needs true labels, but there are none")
-    table = segmenter.engine.spec.class_table
+    table = segmenter.class_table
     matrix = confusion_matrix_for(table)
     images, seconds = 0, 0.0
     for frame in progress(source) if progress else source:

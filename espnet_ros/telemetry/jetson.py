@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from espnet_ros.errors import PowerError
+from espnet_ros.errors import PowerError, one_line
 from espnet_ros.telemetry.reading import PowerReading
 from espnet_ros.telemetry.sysfs import (
     find_thermal_zones,
@@ -62,14 +62,14 @@ class JetsonStatsReader:
         try:
             self._jetson.start()
         except Exception as error:  # from jtop, the operating system or multiprocessing
-            raise PowerError(f"jetson-stats: the service cannot be used: {_one_line(error)}") from error
+            raise PowerError(f"jetson-stats: the service cannot be used: {one_line(error)}") from error
 
     def read(self) -> PowerReading:
         """Return the newest reading. Raises PowerError if the service has stopped."""
         try:
             is_running = self._jetson.ok(spin=True)
         except Exception as error:  # the exception that ended jtop's thread
-            raise PowerError(f"jetson-stats: the service has stopped: {_one_line(error)}") from error
+            raise PowerError(f"jetson-stats: the service has stopped: {one_line(error)}") from error
         if not is_running:
             raise PowerError("jetson-stats: the service has stopped")
         total, gpu, cpu, covers = _sum_rails(_watts_by_rail(self._jetson.power))
@@ -221,7 +221,3 @@ def _gpu_state(gpus: Mapping[str, Any]) -> Tuple[float, float]:
             clock *= 1e3 if clock >= 10_000 else 1e6
         return math.nan if load is None else load / 100, float(clock) if clock else math.nan
     return math.nan, math.nan
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_ros.errors import PowerError
+from espnet_ros.errors import PowerError, describe_error
 from espnet_ros.telemetry.jetson import Ina3221Reader, JetsonStatsReader
 from espnet_ros.telemetry.nvml import NvmlReader
 from espnet_ros.telemetry.rapl import RaplReader
@@ -79,7 +79,7 @@ def open_first_available(sources: Sequence[TelemetrySource]) -> OpenedSource:
         except PowerError as error:
             refusals.append(str(error))
         except Exception as error:  # raised by third-party packages; try the next source
-            refusals.append(f"{source.name}: {type(error).__name__}: {error}")
+            refusals.append(f"{source.name}: {describe_error(error)}")
     return OpenedSource(None, tuple(refusals), ())
 
 
@@ -191,7 +191,7 @@ class TelemetrySampler:
         except PowerError as error:
             return str(error)
         except Exception as error:  # top level of the thread: a source must not end the telemetry
-            return f"{reader.name}: {type(error).__name__}: {error}"
+            return f"{reader.name}: {describe_error(error)}"
         return None
 
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from espnet_ros.errors import ParameterError
 from espnet_ros.training.config import TrainingConfig
 
-DEVICES = ("auto", "cpu", "cuda")
-
 
 @dataclass(frozen=True)
 class Compute:

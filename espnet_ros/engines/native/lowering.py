@@ -51,7 +51,6 @@ class _Lowering:
     ) -> None:
         self.builder = ProgramBuilder(size, element, ranges)
         self.network = network
-        self.element = element
         self.names = {module: name for name, module in network.named_modules()}
         self.half, self.quarter, self.eighth = ((size.height // by, size.width // by) for by in (2, 4, 8))
         self.classes = network.level3_C.conv.out_channels
@@ -107,7 +106,7 @@ class _Lowering:
         encoder, activation = self.network.encoder, fold_activation(self.network.encoder.b2)
         slices = _branch_channels(64)
         joined = self.builder.add_map(self.quarter, *slices, *_shift(slices, 64), range(128, 131), border=1)
-        words = sum(word_count(len(part), self.element) for part in slices)
+        words = sum(word_count(len(part), self.builder.element) for part in slices)
         image = Output(activation.channels(128, 131), [Store(MapSlice(joined, 2 * words), 0, _IMAGE)])
         self.builder.add_convolution(half_image, _average_pooling(), [image], stride=2)
         after_first = activation.channels(64, 128)
@@ -135,7 +134,7 @@ class _Lowering:
         combined = self.builder.add_map(self.quarter, range(classes), range(classes, 2 * classes))
         from_level2 = Output(activation.channels(0, classes), [Store(MapSlice(combined), 0, classes)])
         self.builder.add_convolution(level2_joined, _array(self.network.level3_C.conv.weight), [from_level2])
-        from_level3 = MapSlice(combined, word_count(classes, self.element))
+        from_level3 = MapSlice(combined, word_count(classes, self.builder.element))
         up_l3 = _array(self.network.up_l3[0].weight)
         self.builder.add_upsampling(scores, up_l3, activation.channels(classes, 2 * classes), from_level3)
         joined = self.builder.add_map((combined.height, combined.width), *_branch_channels(classes))

@@ -21,6 +21,7 @@ from espnet_ros.engines.native.program import (
     Stage,
     Store,
     TransposedConvolution2x,
+    word_count,
 )
 from espnet_ros.engines.native.vectors import F32, I8, I64, POINTER, VOID, VectorUnit, VectorWriter
 
@@ -216,7 +217,7 @@ class RowFunctionWriter(VectorWriter):
         """Load ``count`` channels, from channel ``first`` of the slice on, as fp32 vectors."""
         element, values = source.map.element, []
         word = source.word + first // element.per_word
-        for index in range(-(-count // element.per_word)):
+        for index in range(word_count(count, element)):
             values += self.unpack(element, self.load(self._address(source.map, row, word + index, column)))
         return values[:count]
 
@@ -288,7 +289,7 @@ class RowFunctionWriter(VectorWriter):
 
 def _split_outputs(outputs: int, most: int) -> List[range]:
     """Split outputs into similar parts of at most ``most``. All but the last fill whole words in any element type."""
-    words = -(-outputs // INT8.per_word)
+    words = word_count(outputs, INT8)
     count = -(-words // max(1, most // INT8.per_word))
     bounds = [index * words // count * INT8.per_word for index in range(count)]
     return [range(start, end) for start, end in zip(bounds, [*bounds[1:], outputs])]

@@ -97,12 +97,14 @@ def _modules_named(tree):
 
 
 def _executed_on_import(tree):
-    """All nodes outside of functions."""
+    """All nodes outside of functions and of what only a type checker reads."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        if isinstance(node, ast.If) and dotted_name(node.test) == "TYPE_CHECKING":
+            waiting.extend(node.orelse)
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             waiting.extend(ast.iter_child_nodes(node))
 
 
@@ -144,6 +146,12 @@ def test_torch_is_imported_only_where_networks_are(path):
         assert [name for name in _imports(ast.walk(tree)) if LOADING_TORCH.fullmatch(name)] == []
     elif not _name(path).startswith(LOADS_TORCH):
         assert [name for name in _imports(_executed_on_import(tree)) if LOADING_TORCH.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_matplotlib_and_jinja2_are_imported_only_where_something_is_drawn_or_written(path):
+    names = [name.partition(".")[0] for name in _imports(_executed_on_import(_parse(path)))]
+    assert {"matplotlib", "jinja2"}.intersection(names) == set()
 
 
 @pytest.mark.parametrize("path", _modules(), ids=_name)

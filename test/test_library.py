@@ -17,7 +17,10 @@ from espnet_ros.evaluation.frames import Frame
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REFERENCE = REPOSITORY / "docs/library.md"
-HEAVY = {"numpy", "cv2", "yaml", "torch", "rclpy", "onnxruntime", "openvino", "tensorrt", "llvmlite", "rosbags", "tqdm"}
+HEAVY = {
+    "numpy", "cv2", "yaml", "torch", "rclpy", "onnxruntime", "openvino", "tensorrt", "llvmlite", "rosbags", "tqdm",
+    "matplotlib", "jinja2",
+}  # fmt: skip
 
 
 def _python_blocks(path):

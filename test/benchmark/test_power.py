@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 from fake_board.tx2 import Tx2
 from kernel_files import write_tree
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_until
 
 from espnet_ros import cli
+from espnet_ros.benchmark import power_sweep
 from espnet_ros.commands import benchmark_power
 from espnet_ros.governor.cost_model import OperationCostModel
 from espnet_ros.governor.measured_cost_model import read_measured_costs
@@ -61,18 +60,15 @@ def _sets(tx2):
     return [int(call.split()[1]) for call in tx2.calls() if call.startswith("-m")][1:]
 
 
-def _when_in_mode(tx2, mode, act):
-    """Act in another thread as soon as the board is in a mode."""
+def _act_before_measuring(monkeypatch, act):
+    """Act once a mode is entered, before the first network is measured in it."""
 
-    def wait():
-        deadline = time.monotonic() + TIMEOUT
-        while tx2.mode() != mode and time.monotonic() < deadline:
-            time.sleep(0.02)
+    def run_frames(*arguments):
         act()
+        return original(*arguments)
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
+    original = power_sweep.run_frames
+    monkeypatch.setattr(power_sweep, "run_frames", run_frames)
 
 
 def test_every_mode_of_the_board_is_measured_and_the_found_one_is_set_again(tx2, out):
@@ -160,20 +156,18 @@ def test_an_engine_that_fails_leaves_the_board_as_it_was(tx2, out, monkeypatch, 
     assert (_sets(tx2), tx2.mode()) == ([1, 3], 3)
 
 
-def test_a_board_that_cannot_be_set_back_is_told_of_loudly(tx2, out, capsys):
-    thread = _when_in_mode(tx2, 0, lambda: tx2.release("rights"))
+def test_a_board_that_cannot_be_set_back_is_told_of_loudly(tx2, out, monkeypatch, capsys):
+    _act_before_measuring(monkeypatch, lambda: tx2.release("rights"))
     assert _run(out, "--modes", "MAXN") == 1
-    thread.join()
     said = capsys.readouterr().err
     assert "THE BOARD IS NOT BACK in its initial mode MAXP_CORE_ARM (3): MAXP_CORE_ARM (3) cannot be set" in said
     assert "The board is in MAXN (0); restore it with: sudo nvpmodel -m 3" in said
     assert tx2.mode() == 0
 
 
-def test_a_mode_that_something_else_sets_ends_the_sweep_and_stays(tx2, out, capsys):
-    thread = _when_in_mode(tx2, 0, lambda: tx2.set_by_hand(2))
-    assert _run(out, "--modes", "MAXN", "--seconds", "2") == 1
-    thread.join()
+def test_a_mode_that_something_else_sets_ends_the_sweep_and_stays(tx2, out, monkeypatch, capsys):
+    _act_before_measuring(monkeypatch, lambda: tx2.set_by_hand(2))
+    assert _run(out, "--modes", "MAXN") == 1
     said = capsys.readouterr().err
     assert "something else set MAXP_CORE_ALL (2) meanwhile, so it stays" in said
     assert "the sweep had ended with: the sweep was measuring MAXN (0), but the board is in MAXP_CORE_ALL (2)" in said
@@ -185,7 +179,7 @@ def test_a_mode_that_something_else_sets_ends_the_sweep_and_stays(tx2, out, caps
 )
 def test_a_signal_sets_the_board_back_and_leaves_what_was_measured(tx2, out, number, code):
     process = _start(out, "--modes", "MAXN", "MAXQ")
-    _wait_for(lambda: tx2.mode() == 1)
+    wait_until(lambda: tx2.mode() == 1, "the board is in MAXQ")
     process.send_signal(number)
     assert process.wait(TIMEOUT) == code
     assert (tx2.mode(), _sets(tx2)) == (3, [0, 1, 3])
@@ -197,7 +191,7 @@ def test_a_signal_sets_the_board_back_and_leaves_what_was_measured(tx2, out, num
 def test_a_signal_in_the_middle_of_a_switch_waits_for_its_end(tx2, out):
     tx2.steer("slow", "1.5")
     process = _start(out, "--modes", "MAXN")
-    _wait_for(lambda: tx2.mode() == 0)
+    wait_until(lambda: tx2.mode() == 0, "the board is in MAXN")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     assert process.wait(TIMEOUT) == 130
@@ -218,13 +212,6 @@ def _start(out, *options):
         *options,
     ]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _wait_for(is_so):
-    deadline = time.monotonic() + TIMEOUT
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

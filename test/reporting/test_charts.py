@@ -1,11 +1,8 @@
-import ast
 import re
-from pathlib import Path
 
 import pytest
 from reporting.svg_reader import read_groups, read_marks, read_path, read_texts, width
 
-from espnet_ros import reporting
 from espnet_ros.reporting.charts import (
     Bar,
     Mark,
@@ -109,12 +106,3 @@ def test_the_same_numbers_give_the_same_bytes_whatever_the_users_settings():
         assert matplotlib.rcParams["font.size"] == 30
     assert first.startswith("<svg ")
     assert "<metadata" not in first
-
-
-def test_matplotlib_and_jinja2_are_imported_only_where_something_is_drawn_or_written():
-    package = Path(reporting.__file__).parents[1]
-    for path in package.rglob("*.py"):
-        imports = [
-            node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)
-        ]
-        assert not [node for node in imports if str(node.module).split(".")[0] in ("matplotlib", "jinja2")], path

@@ -31,13 +31,19 @@ def board_environment(tx2: Tx2, with_service: bool = False):
 
 
 class Images:
-    """Sends 20 images per second meanwhile. ``answers`` counts those that the node has answered."""
+    """Sends 20 images per second meanwhile, and waits at the end for one more answer.
+
+    Attributes:
+        answers: number of images that the node answered meanwhile.
+        longest_silence: longest time between two answers, in seconds, for ``make bench-check``.
+    """
 
     def __init__(self, powered):
         self._powered = powered
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.answers = 0
+        self.longest_silence = 0.0
 
     def __enter__(self):
         self._camera, labels = self._powered.robot.camera(), self._powered.labels
@@ -47,10 +53,18 @@ class Images:
         self._first = len(labels.messages)
         return self
 
-    def __exit__(self, *_):
-        self.answers = len(self._powered.labels.messages) - self._first
-        self._stop.set()
-        self._thread.join()
+    def __exit__(self, error_type, *_):
+        labels = self._powered.labels
+        count = len(labels.times)
+        self.answers = count - self._first
+        try:
+            if error_type is None:
+                wait_until(lambda: len(labels.times) > count, "an answer after all that")
+        finally:
+            self._stop.set()
+            self._thread.join()
+        times = labels.times[self._first - 1 :]
+        self.longest_silence = max((after - before for before, after in zip(times, times[1:])), default=0.0)
 
     def _run(self):
         while not self._stop.wait(PERIOD):

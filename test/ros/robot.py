@@ -197,6 +197,15 @@ class Robot:
                 time.sleep(0.005)
         raise AssertionError(f"no answer to the image; {self.status()}")
 
+    def send(self, image, output, topic="image"):
+        """Publish an image once, and return the answer of an output. Fails if the image or its answer is lost."""
+        self.camera(topic).publish(image)
+        stamp = image.header.stamp
+        return wait_until(
+            lambda: next((each for each in reversed(output.messages[-10:]) if each.header.stamp == stamp), None),
+            f"the answer to an image that was sent once, {self.statuses.last}",
+        )
+
     # Services
 
     def call(self, service_type, name, request):

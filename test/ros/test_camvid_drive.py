@@ -43,7 +43,7 @@ def test_a_drive_is_answered_image_by_image_as_well_as_the_engine_can(
     messages = [make_message(frame, index) for index, frame in enumerate(frames)]
     labels = robot.listen("label_image")
     robot.ask(make_message(frames[0], 999), [labels])
-    answers = [robot.ask(message, [labels])[0] for message in messages]
+    answers = [robot.send(message, labels) for message in messages]
 
     assert [answer.header for answer in answers] == [message.header for message in messages]
     assert not node.has_loaded("libtorch"), "a cached OpenVINO engine needs no torch"

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("espnet_ros.msg", reason="needs the built messages (make setup)")
 
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_until
 
 from espnet_ros import cli
 from espnet_ros.config import NodeConfig
@@ -155,9 +154,7 @@ def test_an_interrupted_demo_leaves_no_node_behind(drive, number, code):
         text=True,
     )
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while "engine:" not in _log_of(drive) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until(lambda: "engine:" in _log_of(drive), "the node has its engine")
         assert len(_nodes_of(temporary)) == 1
         demo.send_signal(number)
         _, err = demo.communicate(timeout=TIMEOUT)

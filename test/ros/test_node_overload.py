@@ -82,7 +82,7 @@ def test_a_reader_that_does_not_read_does_not_hold_up_the_others(start_node, mak
         wait_until(lambda: robot.ask(make_image(), [labels]) and output.read_bytes(), "the other reader got labels")
         sleeper.send_signal(signal.SIGSTOP)
         for _ in range(100):
-            robot.ask(make_image(), [labels])
+            robot.send(make_image(), labels)
     finally:
         sleeper.kill()
         sleeper.wait()

@@ -72,7 +72,7 @@ def parameters(engine_cache):
 
 
 class Camera:
-    """Sends one image after the other in a thread of its own, each after the one before has been answered."""
+    """Sends images in a thread of its own: each once, and after the one before has been answered."""
 
     def __init__(self, robot, labels, images):
         self.stamps = []
@@ -96,7 +96,7 @@ class Camera:
             while not self._stop.wait(PERIOD):
                 image = next(self._images)
                 image.header.stamp = make_image().header.stamp
-                self._robot.ask(image, [self._labels])
+                self._robot.send(image, self._labels)
                 self.stamps.append((image.header.stamp.sec, image.header.stamp.nanosec))
         except AssertionError as error:
             self._error = error
@@ -114,6 +114,15 @@ def start(start_node, make_robot, namespace, parameters):
     return node, robot, robot.listen("label_image")
 
 
+def settled_status(robot, labels):
+    """The status once every answer that has come is counted, and no image is under way."""
+    answered = len(labels.messages)
+    return robot.wait_for_status(
+        lambda s: s.answered >= answered and s.received == s.answered + s.dropped + s.failed + s.refused,
+        "every answer counted",
+    )
+
+
 @pytest.mark.parametrize("keep_alphas_ready", [True, False], ids=["ready", "built"])
 def test_twenty_changes_of_alpha_lose_no_image(start_node, make_robot, images, parameters, keep_alphas_ready):
     name = f"swap_ready_{keep_alphas_ready}".lower()
@@ -125,6 +134,8 @@ def test_twenty_changes_of_alpha_lose_no_image(start_node, make_robot, images, p
 
     first = len(robot.statuses.messages)
     with Camera(robot, labels, images) as camera:
+        camera.wait_for_answers(1)
+        before = settled_status(robot, labels)
         for alpha in alphas:
             camera.wait_for_answers(3)
             assert robot.set(alpha=alpha) == ""
@@ -133,8 +144,9 @@ def test_twenty_changes_of_alpha_lose_no_image(start_node, make_robot, images, p
 
     in_use = [status.alpha for status in robot.statuses.messages[first:]]
     assert [alpha for before, alpha in zip([0, *in_use], in_use) if alpha != before][-20:] == alphas
-    status = robot.wait_for_status(lambda s: s.answered >= len(labels.messages), "every answer counted")
-    assert (status.failed, status.refused) == (0, 0)
+    status = settled_status(robot, labels)
+    assert (status.dropped, status.failed, status.refused) == (before.dropped, 0, 0)
+    assert status.received - before.received == status.answered - before.answered >= 3 * len(alphas)
     assert list(status.ready_alphas) == ([3, 5, 8] if keep_alphas_ready else [alphas[-1]])
     assert not node.has_loaded("libtorch")
 

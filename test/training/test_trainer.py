@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ pytest.importorskip("torch", reason="needs PyTorch")
 import torch
 import yaml
 from reporting.svg_reader import read_groups, read_path
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_until
 
 from espnet_ros import cli
 from espnet_ros.classes import load_class_table
@@ -348,9 +347,7 @@ def test_a_signal_saves_the_run_and_ends_it(config_file, tmp_path, number, code)
         [*command, "--set", "stages.0.steps=100000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + TIMEOUT
-        while not (out / "state.pt").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: (out / "state.pt").exists() or process.poll() is not None, "a snapshot")
         process.send_signal(number)
         _, err = process.communicate(timeout=TIMEOUT)
     finally:

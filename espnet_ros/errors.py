@@ -5,7 +5,11 @@ Every message names the thing, the rule that it breaks and its value, so that it
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+"""ANSI escape sequences and control characters; white space is not among them."""
 
 
 class EspnetError(Exception):
@@ -78,9 +82,9 @@ class TrainingError(EspnetError):
 
 def describe_error(error: Exception) -> str:
     """Return the text of an error for users: the message, preceded by the type unless it is an ``EspnetError``."""
-    return str(error) if isinstance(error, EspnetError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, EspnetError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error without line breaks; its type if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message of an error without line breaks and terminal codes; its type if it has no message."""
+    return " ".join(_TERMINAL_CODES.sub("", str(error)).split()) or type(error).__name__

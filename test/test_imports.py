@@ -43,8 +43,11 @@ LOADS_TORCH = (
     "model/espnet.py",
     "model/channels_last_graph.py",
     "model/graph.py",
+    "model/inert_unpickler.py",
     "model/int8.py",
     "model/loading.py",
+    "model/recognition.py",
+    "model/state_dict.py",
     "engines/native/lowering.py",
     "engines/native/packing.py",
     "engines/native/ranges.py",
@@ -54,7 +57,10 @@ LOADS_TORCH = (
     "benchmark/runtimes.py",
     "training/",
 )
-LOADING_TORCH = re.compile(r"(torch|espnet_ros\.model\.(espnet|graph|loading|int8|channels_last_graph))(\..*)?")
+LOADING_TORCH = re.compile(
+    r"(torch|espnet_ros\.model\."
+    r"(espnet|graph|inert_unpickler|loading|int8|channels_last_graph|recognition|state_dict))(\..*)?"
+)
 
 MAX_LINES = 350
 ROW_OF = {room: row for row, rooms in enumerate(LAYERS) for room in rooms.split(", ")}

@@ -17,8 +17,9 @@ import yaml
 
 from espnet_ros.classes import ClassTable, load_class_table
 from espnet_ros.config import SIZE_MULTIPLE, rule_of
-from espnet_ros.errors import ClassTableError, WeightsError
+from espnet_ros.errors import ClassTableError, WeightsError, one_line
 from espnet_ros.model import download
+from espnet_ros.model.file_format import SAFETENSORS, detect_format
 from espnet_ros.resources import share_folder
 from espnet_ros.types import ImageSize
 
@@ -123,7 +124,7 @@ def select_checkpoint(weights: str, network: str, alpha: int) -> Checkpoint:
         if entry.name == weights:
             return entry
     path = Path(weights).expanduser()
-    if path.suffix not in _SUFFIXES and not path.is_file():
+    if path.suffix not in _SUFFIXES and not path.exists():
         raise WeightsError(
             f"weights '{weights}': neither a file ({', '.join(_SUFFIXES)}) nor a known name; "
             f"known names: {', '.join(list_weight_names())}"
@@ -161,6 +162,7 @@ def _with_path(checkpoint: Checkpoint, path: Path) -> Checkpoint:
 
 
 def _describe_file(path: Path) -> Checkpoint:
+    is_safetensors = detect_format(path) == SAFETENSORS
     try:
         digest = sha256_of(path)
     except OSError as error:
@@ -169,7 +171,7 @@ def _describe_file(path: Path) -> Checkpoint:
         if entry.sha256 == digest:
             return _with_path(entry, path)
     sidecar = path.with_suffix(".yaml")
-    if path.suffix == ".safetensors":
+    if is_safetensors:
         metadata: Any = _read_safetensors_metadata(path)
         origin = f"weights {path}, metadata"
         if metadata or not sidecar.is_file():
@@ -181,8 +183,8 @@ def _describe_file(path: Path) -> Checkpoint:
         )
     try:
         metadata = yaml.safe_load(sidecar.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise WeightsError(f"weights {path}: {sidecar} cannot be read: {error}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WeightsError(f"weights {path}: {sidecar} cannot be read: {one_line(error)}") from error
     return _with_path(_checkpoint_from_metadata(metadata, str(sidecar), path.name, digest), path)
 
 
@@ -205,7 +207,7 @@ def _read_safetensors_metadata(path: Path) -> Dict[str, Any]:
             metadata = json.loads(stream.read(length)).get("__metadata__", {})
         return {key: json.loads(value) for key, value in metadata.items() if key in (*_METADATA_KEYS, "divisor")}
     except (OSError, ValueError, struct.error, AttributeError) as error:
-        raise WeightsError(f"weights {path}: not a safetensors file: {error}") from error
+        raise WeightsError(f"weights {path}: not a safetensors file: {one_line(error)}") from error
 
 
 def _checkpoint_from_metadata(metadata: Any, origin: str, name: str, sha256: str) -> Checkpoint:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
-from pathlib import Path
-from typing import Dict, List, Mapping, Union
+from typing import List, Mapping, Union
 
-import torch
 from torch import Tensor
 
 from espnet_ros.errors import WeightsError
 from espnet_ros.model.checkpoint import Checkpoint
-from espnet_ros.model.espnet import ESPNet, ESPNetC
+from espnet_ros.model.espnet import ALPHA_2, ESPNet, ESPNetC
+from espnet_ros.model.recognition import recognise_espnet, recognise_foreign
+from espnet_ros.model.state_dict import read_state_dict
 
 Network = Union[ESPNet, ESPNetC]
 _MAX_LISTED_KEYS = 5
@@ -29,13 +28,12 @@ def load_network(checkpoint: Checkpoint) -> Network:
         raise WeightsError(f"weights '{checkpoint.name}' have no file: call locate_checkpoint first")
     state = read_state_dict(checkpoint.path)
     num_classes = len(checkpoint.load_class_table())
-    network = build_network(checkpoint.network, checkpoint.alpha, num_classes, _skip_channels(state, num_classes))
+    network = build_network(checkpoint.network, checkpoint.alpha, num_classes, _skip_channels(state))
     problems = compare_keys(network.state_dict(), state)
     if problems:
-        raise WeightsError(
-            f"weights {checkpoint.path} do not fit {checkpoint.network} with alpha {checkpoint.alpha} and "
-            f"{num_classes} classes: {'; '.join(problems)}"
-        )
+        wanted = f"{checkpoint.network} with alpha {checkpoint.alpha} and {num_classes} classes"
+        reasons = "; ".join(_explain_misfit(checkpoint, num_classes, state) or problems)
+        raise WeightsError(f"weights {checkpoint.path} do not fit {wanted}: {reasons}")
     network.load_state_dict(state, strict=False)
     return network.eval()
 
@@ -54,28 +52,24 @@ def build_network(network: str, alpha: int, num_classes: int, skip_channels: int
     return ESPNet(num_classes, alpha, skip_channels)
 
 
-def read_state_dict(path: Path) -> Dict[str, Tensor]:
-    """Read the tensors of a .pth or .safetensors file onto the CPU, by name. Code in the file is not run.
-
-    Raises:
-        WeightsError: the file cannot be read, or contains anything but named tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(str(path))
-        content = torch.load(str(path), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"weights {path}: cannot be read as tensors: {reason}") from error
-    except Exception as error:  # safetensors raises its own type, which has no public base class
-        raise WeightsError(f"weights {path}: cannot be read as tensors: {error}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"weights {path}: must contain tensors by name, contains {type(content).__name__}")
-    return {str(key): value for key, value in content.items()}
+def _explain_misfit(checkpoint: Checkpoint, num_classes: int, state: Mapping[str, Tensor]) -> List[str]:
+    """Return the network that the tensors belong to, if they are all there; empty if that is unknown."""
+    found = recognise_espnet(state)
+    if found is None:
+        foreign = recognise_foreign(state)
+        return [f"they are weights of another network, {foreign}"] if foreign else []
+    if found.alpha_2 == ALPHA_2 and compare_keys(
+        build_network(found.network, found.alpha, found.classes, _skip_channels(state)).state_dict(), state
+    ):
+        return []
+    pairs = (
+        ("network", found.network, checkpoint.network),
+        ("alpha", found.alpha, checkpoint.alpha),
+        ("classes", found.classes, num_classes),
+    )
+    wrong = [name for name, has, wanted in pairs if has != wanted]
+    remedy = f": correct {' and '.join(wrong)} in its metadata" if wrong and found.alpha_2 == ALPHA_2 else ""
+    return [f"the file has {found}{remedy}"]
 
 
 def compare_keys(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> List[str]:
@@ -94,14 +88,19 @@ def compare_keys(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
         for key in expected
         if key in found and expected[key].shape != found[key].shape
     ]
-    groups = (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped))
+    integers = [
+        f"{key} is {found[key].dtype}"
+        for key in expected
+        if key in found and expected[key].is_floating_point() and not found[key].is_floating_point()
+    ]
+    groups = (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped), ("of integers", integers))
     return [f"{len(keys)} {name}: {_shorten(keys)}" for name, keys in groups if keys]
 
 
-def _skip_channels(state: Mapping[str, Tensor], num_classes: int) -> int:
+def _skip_channels(state: Mapping[str, Tensor]) -> int:
     """Detect the decoder variant from the input channels of the convolution that reads the skip connection."""
     weight = state.get(_SKIP_KEY)
-    has_image = weight is not None and weight.dim() == 4 and weight.shape[1] == num_classes + 19
+    has_image = weight is not None and weight.dim() == 4 and weight.shape[1] == weight.shape[0] + 19
     return 19 if has_image else 16
 
 

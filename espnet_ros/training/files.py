@@ -76,7 +76,7 @@ def load_snapshot(path: Path) -> Dict[str, Any]:
     try:
         state = torch.load(str(path), map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = getattr(error, "strerror", None) or "it is damaged or not the snapshot of a run"
         raise WeightsError(f"snapshot {path}: cannot be read: {reason}") from error
     if not isinstance(state, dict):
         raise WeightsError(f"snapshot {path}: must hold the state of a run, holds {type(state).__name__}")

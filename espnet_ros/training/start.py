@@ -10,7 +10,8 @@ from torch import Tensor
 
 from espnet_ros.errors import WeightsError
 from espnet_ros.model.espnet import EspBlock, ESPNet
-from espnet_ros.model.loading import Network, build_network, read_state_dict
+from espnet_ros.model.loading import Network, build_network
+from espnet_ros.model.state_dict import read_state_dict
 from espnet_ros.training.config import Stage, TrainingConfig
 
 _ENCODER = "encoder."

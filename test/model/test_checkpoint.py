@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from espnet_ros.errors import WeightsError
 from espnet_ros.model import download
 from espnet_ros.model.checkpoint import list_registry, list_weight_names, locate_checkpoint, select_checkpoint
-from espnet_ros.model.loading import build_network, load_network, read_state_dict
+from espnet_ros.model.loading import build_network, load_network
+from espnet_ros.model.state_dict import read_state_dict
 
 PUBLISHED = [entry for entry in list_registry() if entry.url]
 METADATA = {

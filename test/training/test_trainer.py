@@ -22,7 +22,8 @@ from espnet_ros.classes import load_class_table
 from espnet_ros.errors import ParameterError, TrainingError, WeightsError
 from espnet_ros.model.checkpoint import select_checkpoint
 from espnet_ros.model.graph import SegmentationGraph
-from espnet_ros.model.loading import load_network, read_state_dict
+from espnet_ros.model.loading import load_network
+from espnet_ros.model.state_dict import read_state_dict
 from espnet_ros.training import history, stage_run
 from espnet_ros.training.files import load_snapshot
 from espnet_ros.training.images import load_images

@@ -191,6 +191,9 @@ class ESPNetC(nn.Module):
 class ESPNet(nn.Module):
     """ESPNet: ESPNet-C with a light decoder that upsamples to the input size in three steps of 2x.
 
+    The decoder's ESP block needs at least one channel for each of its branches. With fewer classes than branches, which
+    the published code cannot build, the decoder is as wide as it has branches; else it is as wide as there are classes.
+
     Args:
         num_classes: number of output channels.
         alpha: number of ESP blocks at the third level.
@@ -207,27 +210,26 @@ class ESPNet(nn.Module):
             raise ValueError(f"skip_channels must be 16 or 19, is {skip_channels}")
         self.skip_channels = skip_channels
         self.encoder = ESPNetC(num_classes, alpha)
-        self.level3_C = Conv(131, num_classes, 1)
+        width = max(num_classes, BRANCHES)
+        self.level3_C = Conv(131, width, 1)
         self.br = nn.BatchNorm2d(num_classes, eps=_BN_EPS)
-        self.up_l3 = nn.Sequential(_upsample_2x(num_classes))
-        self.combine_l2_l3 = nn.Sequential(
-            BatchNormAct(2 * num_classes), EspBlock(2 * num_classes, num_classes, residual=False)
-        )
-        self.up_l2 = nn.Sequential(_upsample_2x(num_classes), BatchNormAct(num_classes))
-        self.conv = ConvBatchNormAct(skip_channels + num_classes, num_classes, 3)
-        self.classifier = _upsample_2x(num_classes)
+        self.up_l3 = nn.Sequential(_upsample_2x(num_classes, width))
+        self.combine_l2_l3 = nn.Sequential(BatchNormAct(2 * width), EspBlock(2 * width, width, residual=False))
+        self.up_l2 = nn.Sequential(_upsample_2x(width, width), BatchNormAct(width))
+        self.conv = ConvBatchNormAct(skip_channels + width, width, 3)
+        self.classifier = _upsample_2x(width, num_classes)
 
     def decode(self, encoded: EncoderFeatures) -> Tensor:
-        """Map encoder features to (N, classes, H/2, W/2): the decoder without its last transposed convolution."""
-        from_level3 = self.up_l3(self.br(encoded.scores))  # (N, C, H/4, W/4)
-        from_level2 = self.level3_C(encoded.level2_joined)  # (N, C, H/4, W/4)
-        joined = self.combine_l2_l3(torch.cat([from_level2, from_level3], 1))  # (N, C, H/4, W/4)
+        """Map encoder features to (N, D, H/2, W/2): the decoder, D channels wide, without its last layer."""
+        from_level3 = self.up_l3(self.br(encoded.scores))  # (N, D, H/4, W/4)
+        from_level2 = self.level3_C(encoded.level2_joined)  # (N, D, H/4, W/4)
+        joined = self.combine_l2_l3(torch.cat([from_level2, from_level3], 1))  # (N, D, H/4, W/4)
         skip = encoded.level1 if self.skip_channels == 16 else encoded.level1_joined  # (N, skip, H/2, W/2)
-        out: Tensor = self.conv(torch.cat([self.up_l2(joined), skip], 1))  # (N, C, H/2, W/2)
+        out: Tensor = self.conv(torch.cat([self.up_l2(joined), skip], 1))  # (N, D, H/2, W/2)
         return out
 
     def half_size_features(self, image: Tensor) -> Tensor:
-        """Map a normalised (N, 3, H, W) image to the (N, classes, H/2, W/2) input of the last layer."""
+        """Map a normalised (N, 3, H, W) image to the (N, D, H/2, W/2) input of the last layer, D as in ``decode``."""
         return self.decode(self.encoder.features(image))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -242,5 +244,5 @@ def _apply_in_order(blocks: nn.ModuleList, x: Tensor) -> Tensor:
     return x
 
 
-def _upsample_2x(channels: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(channels, channels, 2, stride=2, bias=False)
+def _upsample_2x(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(inputs, outputs, 2, stride=2, bias=False)

@@ -33,3 +33,22 @@ def test_espnet_answers_at_the_size_of_the_image(skip_channels):
 def test_an_unknown_decoder_variant_is_refused():
     with pytest.raises(ValueError, match="skip_channels must be 16 or 19, is 17"):
         ESPNet(12, 3, 17)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 4])
+@pytest.mark.parametrize("alpha", [3, 5, 8])
+def test_few_classes_are_answered_at_the_size_of_the_image(alpha, classes):
+    image = torch.rand(1, 3, 40, 64)
+    assert ESPNetC(classes, alpha).eval()(image).shape == (1, classes, 5, 8)
+    for skip_channels in (16, 19):
+        assert ESPNet(classes, alpha, skip_channels).eval()(image).shape == (1, classes, 40, 64)
+
+
+def test_from_five_classes_on_the_decoder_is_as_wide_as_published():
+    state = ESPNet(5, 3, 16).state_dict()
+    shapes = {key: tuple(state[key].shape) for key in ("level3_C.conv.weight", "conv.conv.weight", "classifier.weight")}
+    assert shapes == {
+        "level3_C.conv.weight": (5, 131, 1, 1),
+        "conv.conv.weight": (5, 16 + 5, 3, 3),
+        "classifier.weight": (5, 5, 2, 2),
+    }

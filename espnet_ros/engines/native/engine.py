@@ -23,8 +23,6 @@ PRECISIONS = ("int8", "bf16", "fp32")
 _NETWORK = "espnet"
 _MIN_WIDTH = 16
 """Smallest image width: one AVX-512 vector."""
-_MIN_CLASSES = 5
-"""With fewer classes, some branches of the decoder's ESP block would have no channels."""
 _logger = logging.getLogger(__name__)
 
 
@@ -103,13 +101,11 @@ class NativeEngine:
 
 
 def _require_supported(spec: EngineSpec) -> None:
-    network, width, classes = spec.checkpoint.network, spec.input_size.width, len(spec.class_table)
+    network, width = spec.checkpoint.network, spec.input_size.width
     if network != _NETWORK:
         raise EngineError(f"network '{network}' is not supported by backend 'native', which runs {_NETWORK}")
     if width < _MIN_WIDTH:
         raise EngineError(f"backend 'native' needs an input_width of at least {_MIN_WIDTH}, has {width}")
-    if classes < _MIN_CLASSES:
-        raise EngineError(f"backend 'native' needs at least {_MIN_CLASSES} classes, has {classes}")
 
 
 def _require_unit(device: str, flags: Tuple[str, ...]) -> VectorUnit:

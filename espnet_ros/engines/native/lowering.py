@@ -53,21 +53,22 @@ class _Lowering:
         self.network = network
         self.names = {module: name for name, module in network.named_modules()}
         self.half, self.quarter, self.eighth = ((size.height // by, size.width // by) for by in (2, 4, 8))
-        self.classes = network.level3_C.conv.out_channels
+        self.classes = network.encoder.classifier.conv.out_channels
+        self.width = network.level3_C.conv.out_channels  # of the decoder
         self._lower(checkpoint, size)
 
     def _lower(self, checkpoint: Checkpoint, size: ImageSize) -> None:
         builder, network = self.builder, self.network
-        classes = range(self.classes)
-        skip = [self.classes + channel for channel in range(network.skip_channels)]
-        decoder_input = builder.add_map(self.half, classes, skip, border=1, name=DECODER_INPUT)
-        skip_target = MapSlice(decoder_input, word_count(self.classes, decoder_input.element))
+        decoder = range(self.width)
+        skip = [self.width + channel for channel in range(network.skip_channels)]
+        decoder_input = builder.add_map(self.half, decoder, skip, border=1, name=DECODER_INPUT)
+        skip_target = MapSlice(decoder_input, word_count(self.width, decoder_input.element))
         level1_joined, half_image = self._level1(self._normalise(checkpoint, size), skip_target)
         level2_joined = self._level2(level1_joined, half_image)
         joined = self._join_levels(level2_joined, self._level3(level2_joined))
         up_l2, activation = network.up_l2
         builder.add_upsampling(joined, _array(up_l2.weight), fold_activation(activation), MapSlice(decoder_input))
-        features = builder.add_map(self.half, classes)
+        features = builder.add_map(self.half, decoder)
         outputs = [_output(network.conv, MapSlice(features))]
         builder.add_convolution(decoder_input, _array(network.conv.conv.weight), outputs)
         builder.add_classifier(features, _array(network.classifier.weight))
@@ -128,16 +129,16 @@ class _Lowering:
 
     def _join_levels(self, level2_joined: FeatureMap, scores: FeatureMap) -> FeatureMap:
         """Add the decoder's ESP block, which reads the second and the upsampled third level."""
-        classes, (joined_activation, block) = self.classes, self.network.combine_l2_l3
+        width, (joined_activation, block) = self.width, self.network.combine_l2_l3
         assert isinstance(block, SpatialPyramid)
         activation = fold_activation(joined_activation)
-        combined = self.builder.add_map(self.quarter, range(classes), range(classes, 2 * classes))
-        from_level2 = Output(activation.channels(0, classes), [Store(MapSlice(combined), 0, classes)])
+        combined = self.builder.add_map(self.quarter, range(width), range(width, 2 * width))
+        from_level2 = Output(activation.channels(0, width), [Store(MapSlice(combined), 0, width)])
         self.builder.add_convolution(level2_joined, _array(self.network.level3_C.conv.weight), [from_level2])
-        from_level3 = MapSlice(combined, word_count(classes, self.builder.element))
+        from_level3 = MapSlice(combined, word_count(width, self.builder.element))
         up_l3 = _array(self.network.up_l3[0].weight)
-        self.builder.add_upsampling(scores, up_l3, activation.channels(classes, 2 * classes), from_level3)
-        joined = self.builder.add_map((combined.height, combined.width), *_branch_channels(classes))
+        self.builder.add_upsampling(scores, up_l3, activation.channels(width, 2 * width), from_level3)
+        joined = self.builder.add_map((combined.height, combined.width), *_branch_channels(width))
         self._pyramid(self._reduce(combined, block), block, [_output(block.bn, MapSlice(joined))])
         return joined
 

@@ -24,6 +24,7 @@ setup(
         "matplotlib",
         "numpy",
         "opencv-python",
+        "Pillow",
         "PyYAML",
         "rosbags",
         "safetensors",

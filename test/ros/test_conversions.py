@@ -10,21 +10,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from espnet_ros.errors import ImageError
-from espnet_ros.ros import conversions
 from espnet_ros.ros.conversions import image_from_msg, image_to_msg
 
 HEIGHT, WIDTH = 4, 6
 RED, GREEN, BLUE = 200, 100, 50
 BGR = (BLUE, GREEN, RED)
-
-
-@pytest.fixture(params=["opencv", "cv_bridge"])
-def converter(request, monkeypatch):
-    """Both ways of converting what is not looked at in place."""
-    if request.param == "cv_bridge":
-        pytest.importorskip("cv_bridge", reason="needs cv_bridge, which only an apt install of ROS has")
-    monkeypatch.setattr(conversions, "has_cv_bridge", lambda: request.param == "cv_bridge")
-    return request.param
 
 
 def make_message(encoding, pixels, padding=0, is_bigendian=False):
@@ -88,9 +78,7 @@ EVENLY_COLOURED = [
 @pytest.mark.parametrize(
     ("encoding", "pixels", "color", "tolerance"), EVENLY_COLOURED, ids=[row[0] for row in EVENLY_COLOURED]
 )
-def test_every_encoding_gives_its_colour_with_and_without_padding(
-    converter, encoding, pixels, color, tolerance, padding
-):
+def test_every_encoding_gives_its_colour_with_and_without_padding(encoding, pixels, color, tolerance, padding):
     padding *= pixels.itemsize
     image = expected_bgr(make_message(encoding, pixels, padding))
     assert image.shape == (HEIGHT, WIDTH, 3)
@@ -98,7 +86,7 @@ def test_every_encoding_gives_its_colour_with_and_without_padding(
     assert np.abs(image.astype(int) - color).max() <= tolerance
 
 
-def test_16_bit_pixels_are_read_in_either_byte_order(converter):
+def test_16_bit_pixels_are_read_in_either_byte_order():
     values = (np.arange(HEIGHT * WIDTH) * 257).reshape(HEIGHT, WIDTH)
     for dtype, is_bigendian in (("<u2", False), (">u2", True)):
         image = expected_bgr(make_message("mono16", values.astype(dtype), 4, is_bigendian))
@@ -137,7 +125,7 @@ def changed(**fields):
 @pytest.mark.parametrize(
     ("message", "kind", "reason"),
     [
-        (changed(encoding="nv12"), "encoding", "image encoding must be one of bgr8, rgb8, .*; is 'nv12'"),
+        (changed(encoding="32FC1"), "encoding", "image encoding must be one of bgr8, rgb8, .*; is '32FC1'"),
         (changed(encoding=""), "encoding", "is ''"),
         (changed(height=0), "size", "height and width must be above 0, are 0 and 6"),
         (changed(width=0), "size", "height and width must be above 0, are 4 and 0"),
@@ -156,7 +144,7 @@ def test_a_bad_image_is_refused_with_rule_and_value(message, kind, reason):
 
 
 def test_a_mosaic_too_small_to_interpolate_is_refused():
-    with pytest.raises(ImageError, match="must be at least 2x2, is 1x1"):
+    with pytest.raises(ImageError, match="must be at least 3x3, is 1x1"):
         image_from_msg(make_message("bayer_rggb8", np.zeros((1, 1), np.uint8)))
 
 

@@ -7,6 +7,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from array import array
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from image_messages import damaged, encode
 from robot import CAMERA, make_image, to_array
 from sensor_msgs.msg import CompressedImage
 from waiting import wait_until
@@ -47,6 +48,15 @@ def test_rgb_and_bgr_are_told_apart(robot, label_images):
     assert np.abs(to_array(overlay)[0, 0] - blended).max() <= 1
 
 
+def test_nv12_is_answered(robot, label_images):
+    image = make_image()
+    image.encoding, image.step = "nv12", 64
+    # Y of grey 130: 16 + 130 * 219 / 255
+    image.data = array("B", bytes([128]) * (48 * 64) + bytes([128]) * (24 * 64))
+    (labels,) = robot.ask(image, [label_images])
+    assert (to_array(labels) == expected_class(130)).all()
+
+
 def test_confidence_comes_when_someone_listens_with_the_same_header(robot, label_images):
     confidences = robot.listen("confidence")
     image = make_image(brightness=7)
@@ -65,7 +75,7 @@ def test_a_best_effort_reader_is_served_too(robot):
 @pytest.mark.parametrize(
     ("kind", "changes", "reason"),
     [
-        ("encoding", {"encoding": "nv12"}, "image encoding must be one of"),
+        ("encoding", {"encoding": "32FC1"}, "image encoding must be one of"),
         ("step", {"step": 100}, "image step must be at least 192"),
         ("data", {"height": 49}, "image data must have at least"),
         ("size", {"width": 0}, "must be above 0"),
@@ -135,6 +145,29 @@ def test_compressed_images_are_answered(start_node, make_robot):
     assert to_array(answer).shape == (40, 72)
     assert (to_array(answer) == expected_class(130)).all()
     assert answer.header == image.header
+
+
+def test_damaged_files_are_refused_and_the_next_good_image_is_answered(start_node, make_robot):
+    node = start_node({"image_transport": "compressed"}, namespace="damaged")
+    robot = make_robot("damaged")
+    labels = robot.listen("label_image")
+    camera = robot.camera("image/compressed")
+    random = np.random.default_rng(15)
+    noise = random.integers(0, 256, (40, 72, 3), np.uint8)
+    files = [encode(suffix, noise) for suffix in (".jpg", ".png", ".webp", ".tiff")]
+
+    def publish_until_refused(count):
+        file = damaged(files[int(random.integers(0, len(files)))], random)
+        camera.publish(CompressedImage(format="jpeg", data=array("B", file), header=make_image().header))
+        return robot.status().refused >= count
+
+    wait_until(lambda: publish_until_refused(30), "30 damaged images refused")
+    good = encode(".png", np.full((40, 72, 3), 130, np.uint8))
+    image = CompressedImage(format="png", data=array("B", good), header=make_image().header)
+    (answer,) = robot.ask(image, [labels], "image/compressed")
+    assert (to_array(answer) == expected_class(130)).all()
+    assert robot.status().failed == 0
+    assert "Traceback" not in node.log
 
 
 def test_two_nodes_in_two_namespaces_do_not_hear_each_other(start_node, make_robot):

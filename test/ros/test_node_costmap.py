@@ -7,122 +7,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from array import array
-
 from diagnostic_msgs.msg import DiagnosticStatus
-from nav_msgs.msg import OccupancyGrid, Odometry
-from robot import LATCHED, RELIABLE, make_image
-from scene import BOX, GRASS, PERSON, ROAD, SKY, Box, mount, render
+from nav_msgs.msg import OccupancyGrid
+from robot import LATCHED, RELIABLE
+from scene import Box
 from sensor_msgs.msg import CameraInfo, PointCloud2
+from vehicle import CITYSCAPES, PARAMETERS, Vehicle, at, calibration, car, cells, has_car
 from waiting import wait_until
 
-from espnet_ros.classes import load_class_table
-from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.msg import ClassLayer, CostmapLayers
-from espnet_ros.types import ImageSize
-
-CAMERA = CameraModel(ImageSize(120, 160), 100.0, 100.0, 79.5, 59.5)
-CITYSCAPES = load_class_table("cityscapes")
-CLASS_OF = np.zeros(256, np.uint8)
-CLASS_OF[[ROAD, GRASS, BOX, PERSON, SKY]] = [
-    CITYSCAPES.names.index(n) for n in ("road", "terrain", "car", "person", "sky")
-]
-SCENE = [Box(6.0, 8.0, -1.0, 1.0, 1.5)]
-PARAMETERS = {
-    "input_height": 120,
-    "input_width": 160,
-    "pose_source": "odom",
-    "camera_z": 1.4,
-    "camera_pitch": math.radians(10),
-    "costmap_timeout": 0.6,
-}
-
-
-class Vehicle:
-    """The robot around the node: camera, calibration and odometry with one clock."""
-
-    def __init__(self, robot):
-        self.robot = robot
-        self.x = self.y = 0.0
-        self.calibration = calibration()
-        node = robot.node
-        self._camera_info = node.create_publisher(CameraInfo, "camera_info", 10)
-        self._odometry = node.create_publisher(Odometry, "odom", 10)
-        wait_until(self._is_heard, "the node listens to camera_info and odom")
-        self.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
-        self.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)
-        self.labels = robot.listen("label_image")
-
-    def _is_heard(self):
-        return self._camera_info.get_subscription_count() > 0 and self._odometry.get_subscription_count() > 0
-
-    def see(self, boxes=SCENE, odometry_late_by=0.0, with_odometry=True):
-        """Publish one image with what belongs to it; returns its stamp."""
-        now = self.robot.node.get_clock().now()
-        labels = render(CAMERA, mount(1.4, 10.0), boxes)
-        image = make_image(height=120, width=160)
-        brightness = np.ceil((CLASS_OF[labels] + 0.5) * 256 / len(CITYSCAPES)).astype(np.uint8)
-        image.data = array("B", np.repeat(brightness[..., None], 3, axis=2).tobytes())
-        image.header.stamp = now.to_msg()
-        self.calibration.header = image.header
-        self._camera_info.publish(self.calibration)
-        if with_odometry:
-            odometry = Odometry(child_frame_id="base_link")
-            odometry.header.frame_id = "odom"
-            stamp = now.nanoseconds + round(odometry_late_by * 1e9)
-            odometry.header.stamp.sec, odometry.header.stamp.nanosec = stamp // 10**9, stamp % 10**9
-            odometry.pose.pose.position.x, odometry.pose.pose.position.y = self.x, self.y
-            odometry.pose.pose.orientation.w = 1.0
-            self._odometry.publish(odometry)
-        self.robot.camera().publish(image)
-        return image.header.stamp
-
-    def see_until(self, recorder, condition, what, **how):
-        """Publish images until a message of a topic fulfils a condition; returns that message."""
-
-        def found():
-            self.see(**how)
-            return next((m for m in reversed(recorder.messages) if condition(m)), None)
-
-        return _poll_slowly(found, what)
-
-    def problem(self, text, **how):
-        """Publish images until /diagnostics says this of the costmap."""
-
-        def found():
-            self.see(**how)
-            status = self.robot.diagnostic("costmap")
-            return status if status and text in status[0].message else None
-
-        return _poll_slowly(found, f"/diagnostics says '{text}'")
-
-
-def _poll_slowly(condition, what):
-    import time
-
-    def slowly():
-        time.sleep(0.04)
-        return condition()
-
-    return wait_until(slowly, what)
-
-
-def calibration():
-    message = CameraInfo(height=120, width=160, distortion_model="plumb_bob")
-    message.k = [100.0, 0.0, 79.5, 0.0, 100.0, 59.5, 0.0, 0.0, 1.0]
-    return message
-
-
-def cells(message):
-    return np.array(message.data, np.int8).reshape(message.info.height, message.info.width)
-
-
-def at(message, x, y):
-    """Value of a grid at a place in its frame."""
-    origin = message.info.origin.position
-    column = int((x - origin.x) // message.info.resolution)
-    row = int((y - origin.y) // message.info.resolution)
-    return int(cells(message)[row, column])
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +28,6 @@ def vehicle(node, make_robot):
     robot = make_robot()
     wait_until(lambda: robot.state() == "active", "the node is active")
     return Vehicle(robot)
-
-
-def car(message):
-    """Largest value where the car touches the ground, to within half a pixel: 6 m ahead that is 13 cm."""
-    return max(at(message, x, 0.05) for x in (5.85, 5.95, 6.05, 6.15))
-
-
-def has_car(message):
-    return car(message) == 100
 
 
 def test_the_merged_grid_has_lethal_graded_and_free_cells_where_they_are(vehicle):

@@ -12,7 +12,8 @@ from espnet_ros.classes import ClassTable, load_class_table
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
 from espnet_ros.costmap.layers import layers_from_table
-from espnet_ros.costmap.pose import NANOSECONDS, mount_matrix
+from espnet_ros.costmap.pose import mount_matrix
+from espnet_ros.headers import NANOSECONDS
 from espnet_ros.types import ImageSize
 
 LABEL_SIZE = ImageSize(512, 1024)

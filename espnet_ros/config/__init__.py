@@ -1,6 +1,6 @@
 """The node's parameters. Each is declared here once: default, rule, description, and where it can be set.
 
-Imports only `errors`: no numpy, OpenCV, torch or ROS, so that launch files and command-line help can use it.
+Imports only `errors` and `headers`: no numpy, OpenCV, torch or ROS, so that launch files and help texts can use it.
 Start with `engine.py` for what a declaration looks like; `node_config.py` joins the sections into `NodeConfig`.
 `documents.py` generates `config/default.yaml`, `docs/parameters.md` and README's table (`make docs`).
 """

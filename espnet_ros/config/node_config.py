@@ -43,6 +43,7 @@ class NodeConfig(
     def __post_init__(self) -> None:
         for name, value in self.as_dict().items():
             check_value(name, value)
+        self.clean_frames()
         self.check_costmap()
         self.check_governor()
 

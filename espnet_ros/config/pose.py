@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from espnet_ros.config.declaration import Section, parameter
+from espnet_ros.errors import ParameterError
+from espnet_ros.headers import clean_frame
 
 
 def _pose_parameter(default: Any, description: str, **rule: Any) -> Any:
@@ -52,6 +54,18 @@ class PoseParameters:
     camera_roll: float = _mount("Camera rotation about its viewing direction.", "rad")
     camera_pitch: float = _mount("Camera tilt, positive downwards.", "rad")
     camera_yaw: float = _mount("Camera rotation to the left.", "rad")
+
+    def clean_frames(self) -> None:
+        """Remove the leading slash of frames, which ROS 1 wrote and tf2 refuses.
+
+        Raises:
+            ParameterError: a frame has no name.
+        """
+        for name in ("costmap_frame", "base_frame"):
+            frame = clean_frame(getattr(self, name))
+            if not frame:
+                raise ParameterError(f"{name} must name a frame, is {getattr(self, name)!r}")
+            object.__setattr__(self, name, frame)  # the dataclass is frozen, but still being made
 
 
 SECTION = Section(

@@ -10,9 +10,9 @@ import numpy as np
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.grid import FusionRules, RollingGrid
 from espnet_ros.costmap.layers import EvidenceExtractor, GroundEvidence, Layer
-from espnet_ros.costmap.pose import NANOSECONDS
 from espnet_ros.costmap.projection import GroundProjector
 from espnet_ros.errors import CameraError
+from espnet_ros.headers import NANOSECONDS, is_restart
 from espnet_ros.types import ImageSize
 
 
@@ -58,7 +58,7 @@ class Costmap:
         self.projector = GroundProjector(settings.resolution, settings.min_range, settings.max_range)
         self.grid = RollingGrid(self.layers, settings.size, settings.resolution, settings.rules)
         self._extractor = EvidenceExtractor(self.layers, settings.min_confidence, settings.min_obstacle_height)
-        self._last_stamp: Optional[int] = None
+        self._newest_stamp: Optional[int] = None
 
     @property
     def needs_confidence(self) -> bool:
@@ -68,7 +68,7 @@ class Costmap:
     def clear(self) -> None:
         """Forget all evidence, for example after the odometry has jumped."""
         self.grid.clear()
-        self._last_stamp = None
+        self._newest_stamp = None
 
     def update(
         self,
@@ -79,7 +79,7 @@ class Costmap:
         odom_from_base: np.ndarray,
         stamp: int,
     ) -> GroundEvidence:
-        """Add the labels of one image.
+        """Add the labels of one image. A late image is added, too; a restart of time clears the grid (`headers`).
 
         Args:
             labels: (H, W) uint8 class ids.
@@ -95,11 +95,11 @@ class Costmap:
         Raises:
             CameraError: the pose is invalid, or no ground is in view. The grid has decayed but is otherwise unchanged.
         """
-        elapsed = 0.0 if self._last_stamp is None else (stamp - self._last_stamp) / NANOSECONDS
-        if elapsed < 0:  # time went backwards, so the grid's evidence is from the future
+        if is_restart(stamp, self._newest_stamp):  # the grid's evidence is from another time
             self.clear()
-        self._last_stamp = stamp
-        self.grid.decay(elapsed)
+        newest = stamp if self._newest_stamp is None else self._newest_stamp
+        self._newest_stamp = max(stamp, newest)
+        self.grid.decay((self._newest_stamp - newest) / NANOSECONDS)
         height, width = labels.shape
         view = self.projector.view(camera.resized(ImageSize(height, width)), base_from_camera)
         if view.is_empty:

@@ -10,10 +10,9 @@ from typing import Deque, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from espnet_ros.errors import PoseError
+from espnet_ros.headers import NANOSECONDS, describe_restart, is_restart, is_stamped
 
-NANOSECONDS = 1_000_000_000
 _HISTORY = 10 * NANOSECONDS
-_RESTART_AFTER = NANOSECONDS  # a clock that goes back by more than this has restarted, for example a looping recording
 _JUMP_ALLOWANCE = 0.5  # m
 
 
@@ -119,8 +118,8 @@ class OdometryBuffer:
     def add(self, stamp: int, position: Sequence[float], quaternion: Sequence[float]) -> None:
         """Add one odometry message.
 
-        A jump (odometry reset, or a clock that went back) discards all older samples. A message slightly out of order
-        is dropped.
+        A jump (odometry reset, or a restart of time) discards all older samples. A message that is late or repeats the
+        newest stamp is dropped.
 
         Args:
             stamp: time in nanoseconds.
@@ -128,8 +127,10 @@ class OdometryBuffer:
             quaternion: x, y, z, w.
 
         Raises:
-            PoseError: the pose is invalid; the buffer is unchanged.
+            PoseError: the pose is invalid, or nobody stamped it; the buffer is unchanged.
         """
+        if not is_stamped(stamp):
+            raise PoseError(f"stamp must be above 0, is {_seconds(stamp)} s")
         pose_matrix(position, quaternion)
         sample = _Sample(stamp, np.array(position, np.float64), _normalised(quaternion))
         if self._samples and not self._accept(self._samples[-1], sample):
@@ -140,21 +141,25 @@ class OdometryBuffer:
 
     def _accept(self, newest: _Sample, sample: _Sample) -> bool:
         """Return whether to keep a sample. If it is a jump, discard the older ones."""
+        if is_restart(sample.stamp, newest.stamp):
+            self._record_jump(f"its {describe_restart(sample.stamp, newest.stamp)}")
+            return True
         elapsed = (sample.stamp - newest.stamp) / NANOSECONDS
         if elapsed <= 0:
-            if sample.stamp > newest.stamp - _RESTART_AFTER:
-                return False
-            self._record_jump(f"its time went back by {-elapsed:.1f} s")
-            return True
+            return False
         distance = float(np.linalg.norm(sample.position - newest.position))
         if distance > self.max_speed * elapsed + _JUMP_ALLOWANCE:
             self._record_jump(f"it moved {distance:.1f} m in {elapsed:.2f} s")
         return True
 
     def _record_jump(self, reason: str) -> None:
-        self._samples.clear()
+        self.clear()
         self.jumps += 1
         self.last_jump = f"odometry jumped: {reason}"
+
+    def clear(self) -> None:
+        """Discard all samples, as time has started again."""
+        self._samples.clear()
 
     def at(self, stamp: int) -> np.ndarray:
         """Interpolate the (4, 4) pose of the base in the odometry frame at a time in nanoseconds.

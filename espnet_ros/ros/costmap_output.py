@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -16,28 +17,41 @@ from std_msgs.msg import Header
 
 from espnet_ros.classes import ClassTable
 from espnet_ros.config import NodeConfig, names_where
+from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
 from espnet_ros.costmap.grid import UNKNOWN, FusionRules
 from espnet_ros.costmap.layers import GroundEvidence, empty_evidence, layers_from_table
-from espnet_ros.errors import CameraError, PoseError
+from espnet_ros.errors import CameraError, PoseError, describe_error
+from espnet_ros.headers import NANOSECONDS, RESTART_AFTER, is_stamped, stamp_nanoseconds
 from espnet_ros.msg import CostmapLayers
 from espnet_ros.ros.camera_calibration import CalibrationCache
 from espnet_ros.ros.grid_messages import contacts_to_msg, grid_to_msg, layers_to_msg, map_info
-from espnet_ros.ros.poses import PoseSource, make_pose_source, stamp_nanoseconds
+from espnet_ros.ros.poses import CameraPose, PoseSource, make_pose_source
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
 from espnet_ros.runtime.health import CostmapHealth
+from espnet_ros.runtime.image_worker import Dropped, ImageWorker
 from espnet_ros.types import Segmentation
 
 _PARAMETERS = names_where(lambda rule: rule.changes_costmap)
 _WARNING_PERIOD = 5.0  # s
 _DELIVERY_TIMEOUT = 0.5  # s
+_JOIN_TIMEOUT = 20.0  # s, for an image in progress when the costmap is closed
+_ADDED = Dropped("added")
+_NOT_ADDED = Dropped("not added")
 _POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class _LabelledImage(NamedTuple):
+    header: Header
+    segmentation: Segmentation
+    generation: int
 
 
 class CostmapOutput:
     """Adds images to the costmap, publishes grids, layers and contacts, and clears the grids when images stop.
 
-    `update` is called in the worker's thread, all other methods in the executor's; a lock serialises them.
+    Images are added in a thread of their own, so that no label image waits for a transform. `update` is called in the
+    image worker's thread, all other methods in the executor's; a lock serialises them.
 
     Args:
         node: the node that publishes.
@@ -56,7 +70,8 @@ class CostmapOutput:
         self._costmap = Costmap(layers_from_table(table), settings_from(config))
         self._poses: PoseSource = make_pose_source(node, config)
         self._calibration = CalibrationCache()
-        self._is_closed = False
+        self._images = ImageWorker(self._process, self._report_error, name="costmap")
+        self._generation = 0  # counts what invalidates images that still wait
         self._jumps_seen = 0
         self._problem = self._cleared = ""
         self._warned_at: Dict[str, float] = {}
@@ -73,6 +88,12 @@ class CostmapOutput:
         }
         self._together = create(CostmapLayers, "~/costmap_layers", LATCHED_QOS)
         self._points = create(PointCloud2, "~/points", _POINTS_QOS)
+        # Without arguments: the description of the jump that other callbacks get is broken in some releases of rclpy.
+        self._clock_jump = node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-RESTART_AFTER), on_clock_change=True),
+            pre_callback=self._restart,
+        )
+        self._images.start()
 
     def fits(self, config: NodeConfig, table: ClassTable) -> bool:
         """Return whether these parameters and classes need no new costmap."""
@@ -88,50 +109,78 @@ class CostmapOutput:
         """Return whether a costmap topic has a subscriber."""
         return any(publisher.get_subscription_count() > 0 for publisher in self._publishers())
 
-    def update(self, header: Header, segmentation: Segmentation) -> bool:
-        """Add one image and publish the topics that have subscribers.
+    def update(self, header: Header, segmentation: Segmentation) -> None:
+        """Add one image and publish the topics that have subscribers, later and in another thread.
 
-        Errors of camera and pose are not raised, as the label image is published already. `health` reports them.
-
-        Returns:
-            Whether the image was added.
+        The newest image wins. Errors of camera and pose are not raised, `health` reports them.
         """
-        with self._lock:
-            if self._is_closed or segmentation.class_table != self._table:
-                return False
-            try:
-                evidence = self._add(header, segmentation)
-            except (CameraError, PoseError) as error:
-                self._problem = str(error)
-                self._warn(type(error).__name__)
-                return False
-            self._problem = self._cleared = ""
-            self._updates += 1
-            self._updated_at = time.monotonic()
-            self._publish(header, evidence)
-            return True
+        self._images.offer(_LabelledImage(header, segmentation, self._generation))
 
-    def _warn(self, kind: str) -> None:
-        """Log why an image was not added, at most every 5 s for each kind of error."""
+    def _process(self, image: _LabelledImage) -> Dropped:
+        if image.segmentation.class_table != self._table:
+            return _NOT_ADDED
+        try:
+            camera, pose = self._calibration.camera(), self._pose(image.header)
+            with self._lock:
+                self._follow_jumps()
+                if image.generation != self._generation:
+                    return _NOT_ADDED
+                self._add(image, camera, pose)
+        except (CameraError, PoseError) as error:
+            with self._lock:
+                self._follow_jumps()
+                if image.generation == self._generation:
+                    self._problem = str(error)
+                    self._warn(type(error).__name__, self._problem)
+            return _NOT_ADDED
+        return _ADDED
+
+    def _report_error(self, error: Exception) -> None:
+        if self._node.context.ok():
+            self._node.get_logger().error(f"costmap: {describe_error(error)}")
+
+    def _warn(self, kind: str, text: str) -> None:
+        """Log a warning, at most every 5 s for each kind."""
         now = time.monotonic()
         if now - self._warned_at.get(kind, float("-inf")) >= _WARNING_PERIOD:
             self._warned_at[kind] = now
-            self._node.get_logger().warning(f"costmap: {self._problem}")
+            self._node.get_logger().warning(f"costmap: {text}")
 
-    def _add(self, header: Header, segmentation: Segmentation) -> GroundEvidence:
-        camera = self._calibration.camera()
-        if self._poses.jumps != self._jumps_seen:
-            self._jumps_seen = self._poses.jumps
-            self._costmap.clear()
-        pose = self._poses.at(header)
-        return self._costmap.update(
-            segmentation.labels,
-            segmentation.confidence,
+    def _pose(self, header: Header) -> CameraPose:
+        """Return the camera's pose for an image. Waits for a late transform; the lock is not held."""
+        stamp = stamp_nanoseconds(header)
+        if not is_stamped(stamp):
+            raise PoseError(
+                f"image must have a time stamp, has {stamp / NANOSECONDS:.0f}: its driver sets none, or uses simulated "
+                "time without a /clock"
+            )
+        return self._poses.at(header)
+
+    def _restart(self) -> None:
+        self._poses.restart("the node's clock went back, or changed between system and simulated time")
+
+    def _follow_jumps(self) -> bool:
+        """Clear the costmap if time or the odometry has jumped. Return whether one has."""
+        if self._poses.jumps == self._jumps_seen:
+            return False
+        self._jumps_seen = self._poses.jumps
+        self._costmap.clear()
+        self._warn("jump", f"cleared after a jump: {self._poses.last_jump}")
+        return True
+
+    def _add(self, image: _LabelledImage, camera: CameraModel, pose: CameraPose) -> None:
+        evidence = self._costmap.update(
+            image.segmentation.labels,
+            image.segmentation.confidence,
             camera,
             pose.base_from_camera,
             pose.odom_from_base,
-            stamp_nanoseconds(header),
+            stamp_nanoseconds(image.header),
         )
+        self._problem = self._cleared = ""
+        self._updates += 1
+        self._updated_at = time.monotonic()
+        self._publish(image.header, evidence)
 
     def _publish(self, header: Header, evidence: GroundEvidence) -> None:
         if self._points.get_subscription_count() > 0:
@@ -172,7 +221,16 @@ class CostmapOutput:
                 )
 
     def clear_if_stale(self) -> bool:
-        """Clear the costmap if its last update is older than ``costmap_timeout``. Return whether it was cleared."""
+        """Clear the costmap after a jump, or if its last update is older than ``costmap_timeout``.
+
+        Returns:
+            Whether it was cleared.
+        """
+        with self._lock:
+            if self._follow_jumps() and self._updated_at is not None and self._node.context.ok():
+                self._updated_at = None
+                self._publish_empty()
+                return True
         updated_at = self._updated_at
         if updated_at is None or time.monotonic() - updated_at <= self._config.costmap_timeout:
             return False
@@ -186,6 +244,7 @@ class CostmapOutput:
             Whether there was anything to clear.
         """
         with self._lock:
+            self._generation += 1
             if self._updated_at is None or not self._node.context.ok():
                 return False
             self._updated_at = None
@@ -219,8 +278,11 @@ class CostmapOutput:
 
     def close(self) -> None:
         """Destroy the publishers and subscriptions."""
+        self._clock_jump.unregister()
         with self._lock:
-            self._is_closed = True
+            self._generation += 1
+        self._images.stop(_JOIN_TIMEOUT)
+        with self._lock:
             self._poses.close()
             self._node.destroy_subscription(self._info_subscription)
             deadline = time.monotonic() + _DELIVERY_TIMEOUT

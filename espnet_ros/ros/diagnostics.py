@@ -99,7 +99,10 @@ def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
 
 def _costmap_diagnostic(costmap: CostmapHealth, is_active: bool) -> DiagnosticStatus:
     status = DiagnosticStatus(name="costmap", level=DiagnosticStatus.OK)
-    if costmap.is_wanted and is_active and costmap.problem:
+    if costmap.new_jumps and is_active:
+        status.level = DiagnosticStatus.WARN
+        status.message = f"cleared after a jump: {costmap.last_jump}"
+    elif costmap.is_wanted and is_active and costmap.problem:
         status.level = DiagnosticStatus.WARN
         status.message = costmap.problem
     elif costmap.cleared:

@@ -15,7 +15,7 @@ from espnet_ros.classes import FLAT, ClassTable
 from espnet_ros.costmap.costmap import Costmap
 from espnet_ros.costmap.grid import RollingGrid
 from espnet_ros.costmap.layers import GroundEvidence, Layer
-from espnet_ros.costmap.pose import NANOSECONDS
+from espnet_ros.headers import NANOSECONDS
 from espnet_ros.msg import ClassLayer, CostmapLayers
 
 _POINT = np.dtype(

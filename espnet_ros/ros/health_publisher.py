@@ -25,7 +25,7 @@ class HealthPublisher:
 
     Args:
         node: the node.
-        health: returns the current status; the numbers of new refusals and failures are filled in here.
+        health: returns the current status; the numbers of new refusals, failures and jumps are filled in here.
 
     Attributes:
         last_report: the engine report that was published last; None if there is none.
@@ -39,6 +39,7 @@ class HealthPublisher:
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._label_info = LabelInfoPublisher(node)
         self._last_counts = ImageCounts()
+        self._last_jumps = 0
         self._announced_engine: Optional[Engine] = None
         self.last_report: Optional[EngineReport] = None
 
@@ -53,6 +54,10 @@ class HealthPublisher:
         new_refusals, new_failures = counts.refused - previous.refused, counts.failed - previous.failed
         health = health._replace(new_refusals=new_refusals, new_failures=new_failures)
         self._last_counts, self.last_report = counts, health.report
+        if health.costmap is not None:
+            new_jumps = max(0, health.costmap.jumps - self._last_jumps)
+            self._last_jumps = health.costmap.jumps
+            health = health._replace(costmap=health.costmap._replace(new_jumps=new_jumps))
         stamp = self._node.get_clock().now().to_msg()
         self._statuses.publish(engine_status(health, stamp))
         self._diagnostics.publish(diagnostic_array(health, self._node.get_fully_qualified_name(), stamp))

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import ParameterError, describe_error
+from espnet_ros.headers import clean_frame
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
@@ -140,7 +141,8 @@ class EspnetNode(RobustLifecycleNode):
     # Images
 
     def on_image(self, message: Union[Image, CompressedImage]) -> None:
-        """Hand the newest image to the worker."""
+        """Hand the newest image to the worker. What is published carries the frame as tf2 knows it."""
+        message.header.frame_id = clean_frame(message.header.frame_id)
         if self._worker is not None:
             self._worker.offer(message)
 
@@ -194,7 +196,9 @@ class EspnetNode(RobustLifecycleNode):
 
     def _clear_stale_costmap(self) -> None:
         if self._costmap is not None and self._costmap.clear_if_stale():
-            self.get_logger().warning(f"costmap {self._costmap.health().cleared}")
+            cleared = self._costmap.health().cleared
+            if cleared:
+                self.get_logger().warning(f"costmap {cleared}")
             self.publish_health()
 
     # Parameters: validated before they are stored, applied afterwards

@@ -18,12 +18,12 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from espnet_ros.costmap.pose import NANOSECONDS
 from espnet_ros.demo.costmaps import CostmapRecorder
 from espnet_ros.demo.drive import DriveRecorder
 from espnet_ros.demo.switcher import AlphaSwitcher
 from espnet_ros.errors import NodeError
 from espnet_ros.evaluation.frames import Frame
+from espnet_ros.headers import stamp_nanoseconds
 from espnet_ros.image_encoding import decode_ids
 from espnet_ros.msg import CostmapLayers, EngineStatus
 from espnet_ros.ros.camera_odometry_messages import camera_to_msg, odometry_to_msg
@@ -152,7 +152,7 @@ class Player:
             switcher.before_frame(index)
             message = self._image_message(frame.image)
             self._publish_pose_and_camera(index, frame.name, message.header)
-            recorder.record_sent(frame, _stamp_ns(message), time.monotonic())
+            recorder.record_sent(frame, stamp_nanoseconds(message.header), time.monotonic())
             self._images.publish(message)
             on_sent()
 
@@ -183,7 +183,7 @@ class Player:
         if self._costmaps is None:
             return
         track = self._costmaps.track
-        self._costmaps.record_sent(name, _nanoseconds(header))
+        self._costmaps.record_sent(name, stamp_nanoseconds(header))
         self._odometry.publish(odometry_to_msg(header.stamp, track.poses[index]))
         self._cameras.publish(camera_to_msg(header, track.camera))
 
@@ -195,7 +195,7 @@ class Player:
         now = time.monotonic()
         self._probe_answered.set()
         if self._recorder is not None:
-            self._recorder.record_answer(_stamp_ns(message), decode_ids(message), now)
+            self._recorder.record_answer(stamp_nanoseconds(message.header), decode_ids(message), now)
 
     def _on_costmap(self, message: CostmapLayers) -> None:
         costmaps, names = self._costmaps, [layer.name for layer in message.layers]
@@ -204,7 +204,7 @@ class Player:
         info = message.info
         percent = np.stack([np.frombuffer(layer.data, np.int8) for layer in message.layers])
         costmaps.record_layers(
-            _stamp_ns(message),
+            stamp_nanoseconds(message.header),
             percent.reshape(-1, info.height, info.width),
             (info.origin.position.x, info.origin.position.y),
             float(info.resolution),
@@ -220,14 +220,6 @@ class Player:
         deadline = time.monotonic() + timeout
         while not is_done() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-
-
-def _stamp_ns(message: Any) -> int:
-    return _nanoseconds(message.header)
-
-
-def _nanoseconds(header: Header) -> int:
-    return int(header.stamp.sec) * NANOSECONDS + int(header.stamp.nanosec)
 
 
 @contextmanager

@@ -15,10 +15,11 @@ class CostmapHealth(NamedTuple):
     Attributes:
         problem: why the newest image could not be added; "" if it was.
         cleared: why the costmap was cleared; "" if it has been updated since.
-        jumps: number of odometry jumps.
+        jumps: number of jumps of the odometry and restarts of time.
         last_jump: description of the last jump.
         updates: number of images added.
         is_wanted: whether a costmap topic has a subscriber.
+        new_jumps: jumps since the last snapshot was published.
     """
 
     problem: str
@@ -27,6 +28,7 @@ class CostmapHealth(NamedTuple):
     last_jump: str
     updates: int
     is_wanted: bool
+    new_jumps: int = 0
 
 
 class NodeHealth(NamedTuple):

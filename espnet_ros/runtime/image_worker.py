@@ -104,6 +104,7 @@ class ImageWorker:
         max_rate: maximum frame rate in Hz; 0 for no limit.
         clock: returns monotonic seconds.
         answered: called for every answered image.
+        name: name of the thread.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class ImageWorker:
         max_rate: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         answered: Callable[[AnsweredImage], None] = lambda _image: None,
+        name: str = "image worker",
     ) -> None:
         self.max_rate = max_rate
         self._answered_callback = answered
@@ -129,7 +131,7 @@ class ImageWorker:
         self._drops: Dict[str, int] = defaultdict(int)
         self._refusals: Dict[str, int] = defaultdict(int)
         self._recent: Deque[AnsweredImage] = deque(maxlen=ANSWERS_KEPT)
-        self._thread = threading.Thread(target=self._run, name="image worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread. A worker can be started once."""

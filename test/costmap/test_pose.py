@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from espnet_ros.costmap.pose import NANOSECONDS, OdometryBuffer, mount_matrix, pose_matrix, quaternion_of
+from espnet_ros.costmap.pose import OdometryBuffer, mount_matrix, pose_matrix, quaternion_of
 from espnet_ros.errors import PoseError
+from espnet_ros.headers import NANOSECONDS
 
 STRAIGHT = (0.0, 0.0, 0.0, 1.0)
 QUARTER = (0.0, 0.0, math.sin(math.pi / 4), math.cos(math.pi / 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any, Dict
 
@@ -48,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
     config = read_config(args.config, args.changes)
     out = args.out if args.out is not None else Path("runs") / config.name
-    report = Trainer(config, out, args.device, show_progress=True).run(args.resume)
+    trainer = Trainer(config, out, args.device, show_progress=True)
+    if trainer.missing_classes:
+        names = ", ".join(f"'{name}'" for name in trainer.missing_classes)
+        print(f"warning: never in the training labels, so not learnt: {names}", file=sys.stderr)
+    report = trainer.run(args.resume)
     for name, score in report["scores"].items():
         _print_scores(name, score)
     print(f"weights: {report['weights']}")

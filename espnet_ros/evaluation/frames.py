@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Optional
+from typing import Iterable, Iterator, List, Optional
 
 import numpy as np
 from typing_extensions import Protocol
 
 from espnet_ros.classes import ClassTable
 from espnet_ros.errors import DatasetError
+from espnet_ros.evaluation.label_files import MAPPING_HELP
 from espnet_ros.types import UNLABELLED, ImageSize
 
 FIRST_STAMP_NS = 1_000_000_000
 """Stamp of the first frame of a source without timestamps. 0 would mean "no time" in ROS."""
+MASK_IDS = {0, UNLABELLED}
+"""Ids of a mask, which is 0 or 255."""
+_MAX_CITYSCAPES_LABEL_ID = 33
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,14 @@ class Frame:
         stamp_ns: capture time in nanoseconds, increasing from frame to frame.
         image: (H, W, 3) uint8 BGR.
         labels: (H, W) uint8 true class ids, 255 for unlabelled pixels; None if the source has no labels.
+        labels_name: what holds the labels, such as a file, for messages; "" if the name of the image says it.
     """
 
     name: str
     stamp_ns: int
     image: np.ndarray
     labels: Optional[np.ndarray] = None
+    labels_name: str = ""
 
 
 class FrameSource(Protocol):
@@ -87,10 +93,34 @@ def check_label_ids(labels: np.ndarray, table: ClassTable, name: str) -> None:
     Raises:
         DatasetError: the message names the frame, the table and the ids.
     """
-    present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
-    outside = [int(label) for label in present if len(table) <= label < UNLABELLED]
+    outside = [label for label in present_ids(labels) if len(table) <= label < UNLABELLED]
     if outside:
+        is_raw_cityscapes = table.name == "cityscapes" and max(outside) <= _MAX_CITYSCAPES_LABEL_ID
         raise DatasetError(
             f"labels of {name}: ids must be 0..{len(table) - 1} of class table '{table.name}' or {UNLABELLED} "
             f"(unlabelled), but {', '.join(map(str, outside))} occur{'s' if len(outside) == 1 else ''}"
+            + ("; these look like labelIds of Cityscapes: use its labelTrainIds" if is_raw_cityscapes else "")
         )
+
+
+def check_no_mask(ids: Iterable[int], table: ClassTable, name: str) -> None:
+    """Check that the labels of a data set are not masks of 0 and 255, in which all of class 1 would be unlabelled.
+
+    Args:
+        ids: ids that occur in any of its labels.
+        table: the classes. With a single class, 0 and 255 are its labels.
+        name: name of the data set, for the message.
+
+    Raises:
+        DatasetError: nothing but 0 and 255 occurs, and both do.
+    """
+    if set(ids) == MASK_IDS and len(table) > 1:
+        raise DatasetError(
+            f"labels of {name}: must hold class ids, but only 0 and 255 occur, as in masks, and 255 means unlabelled; "
+            f"map 255 to id 1 ({MAPPING_HELP}), or use a class table with class 0 alone"
+        )
+
+
+def present_ids(labels: np.ndarray) -> List[int]:
+    """Return the ids that occur in (H, W) or (N, H, W) uint8 labels, in ascending order."""
+    return [int(label) for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=256))]

@@ -8,8 +8,9 @@ from typing import Dict, Iterator, List, Optional
 import cv2
 import numpy as np
 
-from espnet_ros.errors import DatasetError
+from espnet_ros.errors import DatasetError, one_line
 from espnet_ros.evaluation.frames import FIRST_STAMP_NS, Frame, check_labels
+from espnet_ros.evaluation.label_files import read_label_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 LABELS_FOLDER = "labels"
@@ -48,12 +49,15 @@ class ImageFolder:
     def __iter__(self) -> Iterator[Frame]:
         """See ``FrameSource``."""
         for index, (stem, path) in enumerate(self._images.items()):
-            image = _read(path, cv2.IMREAD_COLOR, "image")
-            labels = None
-            if self.has_labels:
-                labels = _read(self._labels[stem], cv2.IMREAD_UNCHANGED, "label image")
-                check_labels(labels, image, str(self._labels[stem]))
-            yield Frame(stem, FIRST_STAMP_NS + round(index * 1e9 / self._rate), image, labels)
+            image = _read(path)
+            stamp_ns = FIRST_STAMP_NS + round(index * 1e9 / self._rate)
+            if not self.has_labels:
+                yield Frame(stem, stamp_ns, image)
+                continue
+            labels_path = self._labels[stem]
+            labels = read_label_file(labels_path)
+            check_labels(labels, image, str(labels_path))
+            yield Frame(stem, stamp_ns, image, labels, str(labels_path))
 
 
 class VideoFile:
@@ -142,12 +146,14 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def _read(path: Path, flags: int, what: str) -> np.ndarray:
+def _read(path: Path) -> np.ndarray:
     try:
         encoded = np.fromfile(str(path), np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
     except OSError as error:
-        raise DatasetError(f"{what} {path}: cannot be read: {error.strerror}") from error
-    pixels = cv2.imdecode(encoded, flags) if encoded.size else None
+        raise DatasetError(f"image {path}: cannot be read: {error.strerror}") from error
+    except cv2.error as error:
+        raise DatasetError(f"image {path}: OpenCV cannot read it as an image: {one_line(error)}") from error
     if pixels is None:
-        raise DatasetError(f"{what} {path}: OpenCV cannot read it as an image")
+        raise DatasetError(f"image {path}: OpenCV cannot read it as an image")
     return np.asarray(pixels)

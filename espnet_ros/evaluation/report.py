@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Union
 
 from espnet_ros import __version__
 from espnet_ros.classes import ClassTable
 from espnet_ros.engines.base import Engine
 from espnet_ros.errors import DatasetError
-from espnet_ros.evaluation.frames import Frame, FrameSource, check_label_ids
+from espnet_ros.evaluation.frames import MASK_IDS, Frame, FrameSource, check_label_ids, check_no_mask, present_ids
 from espnet_ros.evaluation.metrics import ConfusionMatrix
 from espnet_ros.evaluation.sources import open_frames
 from espnet_ros.reporting.tables import aligned_columns
@@ -64,7 +64,8 @@ def evaluate(
         progress: wraps the frames, to show progress.
 
     Raises:
-        DatasetError: the source cannot be read, or has no labels, no frames, or labels outside the class table.
+        DatasetError: the source cannot be read, or has no labels, no frames, or labels outside the class table, or its
+            labels are masks of 0 and 255.
         EngineError: the engine failed.
     """
     if isinstance(source, (str, Path)):
@@ -72,12 +73,13 @@ def evaluate(
     if not source.has_labels:
         raise DatasetError(f"{source.name}: an evaluation needs true labels, but there are none")
     table = segmenter.class_table
+    _require_class_ids(source, table)
     matrix = confusion_matrix_for(table)
     images, seconds = 0, 0.0
     for frame in progress(source) if progress else source:
         if frame.labels is None:
             raise DatasetError(f"{source.name}, {frame.name}: an evaluation needs true labels, but there are none")
-        check_label_ids(frame.labels, table, frame.name)
+        check_label_ids(frame.labels, table, frame.labels_name or frame.name)
         segmentation = segmenter.segment(frame.image)
         matrix.add(segmentation.labels, frame.labels)
         seconds += segmentation.times.total
@@ -101,6 +103,21 @@ def evaluate(
         },
         version=__version__,
     )
+
+
+def _require_class_ids(source: FrameSource, table: ClassTable) -> None:
+    """Check that the labels are no masks; reads frames until a label other than 0 and 255 occurs, usually one."""
+    present: Set[int] = set()
+    name = source.name
+    for frame in source:
+        if frame.labels is None:
+            return
+        if not present and frame.labels_name:
+            name = f"{source.name}, such as {frame.labels_name}"
+        present.update(present_ids(frame.labels))
+        if present - MASK_IDS:
+            return
+    check_no_mask(present, table, name)
 
 
 def confusion_matrix_for(table: ClassTable) -> ConfusionMatrix:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable, load_class_table
 from espnet_ros.errors import DatasetError
-from espnet_ros.evaluation.frames import check_label_ids
+from espnet_ros.evaluation.frames import check_label_ids, check_no_mask, present_ids
 from espnet_ros.evaluation.images import LABELS_FOLDER, ImageFolder
 from espnet_ros.training.config import Source, Sources, SyntheticSource
 from espnet_ros.training.streets import draw_streets
@@ -103,8 +103,15 @@ def _load(
     else:
         name = source.name or Path(source.folder).name
         images, labels, names = _read_folder(Path(source.folder), table, size, name, show_progress)
-    if not (labels < len(table)).any():
+    ids = present_ids(labels)
+    check_no_mask(ids, table, f"{name} ({source.folder})")
+    if ids == [UNLABELLED]:
         raise DatasetError(f"labels of {name}: must have at least one labelled pixel, have none")
+    if all(label == UNLABELLED or table.classes[label].ignore for label in ids):
+        ignored = ", ".join(f"'{row.name}'" for row in table.classes if row.ignore)
+        raise DatasetError(
+            f"labels of {name}: must have a pixel of a class that counts, have only ignored classes ({ignored})"
+        )
     return LabelledImages(name, torch.from_numpy(images), torch.from_numpy(labels), source.share), names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -44,6 +44,16 @@ def class_frequencies(train: Sequence[LabelledImages], num_classes: int) -> Tens
         counts = torch.bincount(source.labels.flatten(), minlength=256)[:num_classes].double()
         total += weight * counts / source.labels.numel()
     return total / total.sum()
+
+
+def missing_classes(frequencies: Tensor, table: ClassTable) -> List[str]:
+    """Return the names of the classes that count but have no training pixel.
+
+    Args:
+        frequencies: (C,) share of each class.
+        table: the classes.
+    """
+    return [row.name for row in table.classes if not row.ignore and not frequencies[row.id]]
 
 
 def class_weights(frequencies: Tensor, table: ClassTable, kind: str, power: float, ignored_weight: float) -> Tensor:

@@ -33,7 +33,13 @@ from espnet_ros.training.losses import SegmentationLoss
 from espnet_ros.training.order import draw_order, steps_per_epoch
 from espnet_ros.training.stage_run import StageRun
 from espnet_ros.training.start import start_network
-from espnet_ros.training.statistics import class_frequencies, class_weights, normalisation, source_weights
+from espnet_ros.training.statistics import (
+    class_frequencies,
+    class_weights,
+    missing_classes,
+    normalisation,
+    source_weights,
+)
 from espnet_ros.training.validation import Normalisation, measure
 
 _SOURCE_STRIDE = 100_000
@@ -67,6 +73,9 @@ class Trainer:
         device: ``auto``, ``cpu`` or ``cuda``.
         show_progress: show progress bars on stderr.
 
+    Attributes:
+        missing_classes: names of the classes that count but never occur in the training labels.
+
     Raises:
         ParameterError: the config does not fit the device.
         DatasetError: images or labels are missing or invalid; the message names the file.
@@ -83,6 +92,7 @@ class Trainer:
         self._mean: Channels = config.sources.mean_bgr or mean_bgr
         self._std: Channels = config.sources.std_bgr or std_bgr
         self._frequencies = class_frequencies(self._images.train, len(self._table))
+        self.missing_classes = missing_classes(self._frequencies, self._table)
         self._normalisation = Normalisation(self._mean, self._std).to(self._compute.device)
         self._validation = [source.to(self._compute.device) for source in self._images.validation]
         self._history = History()

@@ -1,0 +1,69 @@
+"""Reads label images, and says what a file holds instead of class ids."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from espnet_ros.errors import DatasetError, one_line
+from espnet_ros.image_encoding.pillow import UNREADABLE
+
+MAPPING_HELP = "docs/training.md has a command under 'Label images'"
+_LOSSY = ("JPEG", "MPO")
+_PNG_START, _PNG_DEPTH_AT = b"\x89PNG\r\n\x1a\n", 24
+_DEEP = ("I", "F")  # the first letter of Pillow's modes with more than 8 bits
+_ALPHA = {"LA": "grey with transparency", "La": "grey with transparency", "PA": "a palette with transparency"}
+
+
+def read_label_file(path: Path) -> np.ndarray:
+    """Return the class ids of a label image as (H, W) uint8: the indices of a palette image, the values of a grey one.
+
+    Raises:
+        DatasetError: the file cannot be read, or holds something else than 8-bit ids: a mask of 1 bit, colours,
+            16 bits, lossy compression. The message names the file, what it holds and what to do.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"label image {path}: cannot be read: {error.strerror}") from error
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = np.array(image)
+            objection = _objection(image, data, pixels)
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"label image {path}: Pillow cannot read it as an image") from error
+    except UNREADABLE as error:
+        raise DatasetError(f"label image {path}: is damaged: {one_line(error)}") from error
+    if objection is not None:
+        found = f"{pixels.shape[2] if pixels.ndim == 3 else 1} of {pixels.dtype}"
+        raise DatasetError(f"label image {path}: must have one 8-bit channel of class ids, has {found}: {objection}")
+    return pixels
+
+
+def _objection(image: Image.Image, data: bytes, pixels: np.ndarray) -> Optional[str]:
+    """Return what a file holds instead of class ids, and what to do; None for class ids."""
+    mode = image.mode
+    if image.format in _LOSSY:
+        return "JPEG changes the ids of pixels; save labels as PNG"
+    if mode == "1":
+        return f"it is a mask of 1 bit per pixel; map it to the ids 0 and 1 ({MAPPING_HELP})"
+    if mode.startswith(_DEEP):
+        return "save the ids with 8 bits; instance ids must be mapped to class ids first"
+    if mode in _ALPHA:
+        return f"it is {_ALPHA[mode]}; save the ids without transparency"
+    if mode not in ("L", "P"):
+        is_grey = pixels.ndim == 3 and bool((pixels[:, :, :1] == pixels[:, :, :3]).all())
+        if is_grey:
+            return "all of its colour channels are equal; save one of them as a grey PNG"
+        return f"it holds {mode} colours; replace each colour by the id of its class and save a grey or palette PNG"
+    depth = data[_PNG_DEPTH_AT] if data.startswith(_PNG_START) else 8
+    if mode == "L" and depth != 8:
+        return (
+            f"it is grey of {depth} bits, in which it cannot be told ids from brightness; save the ids with 8 bits "
+            "or as a palette PNG"
+        )
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -14,9 +15,11 @@ import numpy as np
 
 from espnet_ros.engines.base import CalibrationImages
 from espnet_ros.evaluation.images import ImageFolder
+from espnet_ros.evaluation.losses import losses_of
 from espnet_ros.evaluation.sources import is_bag, open_bag
 from espnet_ros.types import ImageSize
 
+_logger = logging.getLogger(__name__)
 _FRAMES_PER_STREET = 12
 _FRAME_SPACING = 5.0  # m
 _FIRST_SEED = 1000
@@ -73,7 +76,10 @@ class RecordedImages:
         """See ``CalibrationImages``. A source with fewer images than ``count`` returns all of them."""
         source = open_bag(self._path) if is_bag(self._path) else ImageFolder(self._path)
         step = max(1, len(source) // count)
-        return [_fit(frame.image, size) for frame in islice(source, 0, step * count, step)]
+        images = [_fit(frame.image, size) for frame in islice(source, 0, step * count, step)]
+        for loss in losses_of(source):
+            _logger.warning("calibration %s was read in part: %s", self._path, loss)
+        return images
 
     @property
     def _path(self) -> Path:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         ParameterError: the rate or the field of view is out of range.
         DatasetError: the images cannot be read, or the bag cannot be written.
     """
-    from espnet_ros.evaluation.bag import create_bag
+    from espnet_ros.evaluation.bag_writer import create_bag
 
     if not 0 < args.rate <= 1000:
         raise ParameterError(f"--rate must be above 0 and at most 1000 Hz, is {args.rate}")

@@ -11,7 +11,14 @@ from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 from tqdm import tqdm
 
 from espnet_ros.classes import ClassTable
-from espnet_ros.commands.options import add_command, add_engine_options, add_frame_options, config_from, frames_from
+from espnet_ros.commands.options import (
+    add_command,
+    add_engine_options,
+    add_frame_options,
+    config_from,
+    frames_from,
+    print_losses,
+)
 from espnet_ros.commands.segment_files import make_folder
 from espnet_ros.config import NodeConfig, default_of
 from espnet_ros.demo.alpha_table import format_alphas, is_by_alpha
@@ -140,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
     _print_numbers(outcome)
     if outcome.costmaps is None and drive.source.has_labels:
         print(f"  (the true labels are read as ids of class table '{table.name}')")
+    print_losses(drive.source)
     print(f"\npage: {page}")
     if args.picture is not None:
         print(f"picture: {write_picture(outcome.report, outcome.costmaps, args.picture, args.picture_at)}")

@@ -15,6 +15,7 @@ from espnet_ros.commands.options import (
     add_frame_options,
     config_from,
     frames_from,
+    print_losses,
 )
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import Frame, FrameSource
@@ -38,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print a table and write the JSON file.
+    """Evaluate, print a table and write the JSON file. A damaged bag is evaluated as far as it can be read.
 
     Raises:
         EspnetError: the input cannot be read, or the engine cannot be built.
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         segmenter.close()
     _print_table(report)
+    print_losses(source)
     if args.json is not None:
         write_json(report, args.json)
     return 0

@@ -10,6 +10,7 @@ from espnet_ros.config import SECTIONS, NodeConfig, default_of, option_names, ru
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import VideoFile, open_folder
+from espnet_ros.evaluation.losses import losses_of
 
 ENGINE_OPTIONS = option_names("engine")
 """Parameters that every command with an engine offers as options."""
@@ -78,7 +79,9 @@ def add_frame_options(parser: argparse.ArgumentParser, with_video: bool) -> None
     group = parser.add_argument_group("input (one of these)")
     source = group.add_mutually_exclusive_group()
     source.add_argument("--images", type=Path, metavar="DIR", help="folder of images, read in the order of their names")
-    source.add_argument("--bag", type=Path, metavar="BAG", help="rosbag2 folder (mcap or sqlite3) or ROS 1 .bag file")
+    source.add_argument(
+        "--bag", type=Path, metavar="BAG", help="rosbag2 folder or file (mcap or sqlite3), or ROS 1 .bag file"
+    )
     if with_video:
         source.add_argument("--video", type=Path, metavar="FILE", help="video file")
     group.add_argument(
@@ -119,3 +122,12 @@ def frames_from(args: argparse.Namespace) -> Optional[FrameSource]:
     if getattr(args, "video", None) is not None:
         return VideoFile(args.video)
     return None
+
+
+def print_losses(source: FrameSource) -> None:
+    """Say what of a source could not be read."""
+    losses = losses_of(source)
+    if losses:
+        print(f"\n{source.name} was read in part:")
+    for loss in losses:
+        print(f"  {loss}")

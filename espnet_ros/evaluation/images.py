@@ -125,6 +125,11 @@ def sibling_labels(images: Path) -> Optional[Path]:
     return folder if folder.is_dir() and folder != images.resolve() else None
 
 
+def has_images(folder: Path) -> bool:
+    """Return whether a folder has an image file."""
+    return any(map(_is_image, folder.iterdir()))
+
+
 def _list_images(folder: Path, what: str) -> Dict[str, Path]:
     """Return the path of each image by its stem, in the order of the names."""
     try:

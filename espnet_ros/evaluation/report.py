@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Union
 
@@ -12,6 +12,7 @@ from espnet_ros.classes import ClassTable
 from espnet_ros.engines.base import Engine
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.frames import MASK_IDS, Frame, FrameSource, check_label_ids, check_no_mask, present_ids
+from espnet_ros.evaluation.losses import losses_of
 from espnet_ros.evaluation.metrics import ConfusionMatrix
 from espnet_ros.evaluation.sources import open_frames
 from espnet_ros.reporting.tables import aligned_columns
@@ -35,6 +36,7 @@ class EvaluationReport:
         weights_sha256: SHA-256 of the weights, lower-case hex.
         engine: its backend, device and precision, and the reason for the backend.
         version: version of espnet_ros.
+        losses: what of a damaged bag could not be read, see ``Loss.as_dict``; empty if everything was read.
     """
 
     mean_iou: Optional[float]
@@ -46,10 +48,11 @@ class EvaluationReport:
     weights_sha256: str
     engine: Dict[str, str]
     version: str
+    losses: List[Dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> Dict[str, Any]:
-        """Return the attributes by name, ready for JSON."""
-        return dict(self.__dict__)
+        """Return the attributes by name, ready for JSON; ``losses`` only if there are any."""
+        return {name: value for name, value in self.__dict__.items() if name != "losses" or value}
 
 
 def evaluate(
@@ -102,6 +105,7 @@ def evaluate(
             "reason": engine.reason,
         },
         version=__version__,
+        losses=[loss.as_dict() for loss in losses_of(source)],
     )
 
 

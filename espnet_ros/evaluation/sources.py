@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Union
 
 from espnet_ros.errors import DatasetError
+from espnet_ros.evaluation.bag_files import has_manifest, is_recording
 from espnet_ros.evaluation.frames import FrameSource
-from espnet_ros.evaluation.images import VideoFile, open_folder
-
-_BAG_SUFFIXES = (".bag", ".mcap", ".db3")
-_BAG_MANIFEST = "metadata.yaml"
+from espnet_ros.evaluation.images import VideoFile, has_images, open_folder
 
 
 def open_frames(path: Union[str, Path], labels: Union[str, Path, None] = None) -> FrameSource:
     """Open a folder of images, a bag or a video file.
 
     Args:
-        path: folder of images, in the order of their names; rosbag2 folder or ROS 1 ``.bag`` file with one topic of
-            images; or a video file. ``~`` is expanded.
+        path: folder of images, in the order of their names; rosbag2 folder or file, or ROS 1 ``.bag`` file, with one
+            topic of images; or a video file. ``~`` is expanded.
         labels: folder of label images with the same stems as the images: 8-bit class ids, 255 unlabelled. None uses
             the folder ``labels`` next to the folder of images, if it exists. A bag's labels are in its topic
             ``.../label_image``; a video has none.
@@ -40,8 +38,10 @@ def open_frames(path: Union[str, Path], labels: Union[str, Path, None] = None) -
 
 
 def is_bag(path: Path) -> bool:
-    """Return whether a path is a bag, by its suffix or its manifest."""
-    return path.suffix in _BAG_SUFFIXES or (path / _BAG_MANIFEST).is_file()
+    """Return whether a path is a bag: by its suffix, its manifest, or the recordings and no images in the folder."""
+    if not path.is_dir():
+        return is_recording(path)
+    return has_manifest(path) or (any(map(is_recording, path.iterdir())) and not has_images(path))
 
 
 def open_bag(path: Path) -> FrameSource:

@@ -10,10 +10,10 @@ import numpy as np
 
 from espnet_ros.costmap.pose import quaternion_of
 from espnet_ros.errors import DatasetError
-from espnet_ros.evaluation.bag import (
+from espnet_ros.evaluation.bag_storage import STORE
+from espnet_ros.evaluation.bag_writer import (
     FRAME_ID,
     FRAME_TOPICS,
-    STORE,
     BagMessage,
     frame_messages,
     stamped_header,

@@ -102,7 +102,7 @@ def test_labels_agree_with_the_instances(world, frames):
 
 
 def test_void_is_only_where_the_lens_does_not_reach(world):
-    camera = replace(default_camera(SIZE), fx=60.0, fy=60.0, distortion=(-0.5, 0.05, 0.0, 0.0, 0.0))
+    camera = replace(default_camera(SIZE), fx=70.0, fy=70.0, distortion=(-0.5, 0.05, 0.0, 0.0, 0.0))
     frame = next(drive(world, camera))
     outside = np.isnan(camera.rays()).any(axis=2)
     assert 0.05 < outside.mean() < 0.8

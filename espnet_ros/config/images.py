@@ -18,6 +18,15 @@ class ImageParameters:
         choices=("raw", "compressed"),
         is_basic=True,
     )
+    image_is_rectified: str = parameter(
+        "auto",
+        "Whether the images are rectified: true (the costmap uses P of camera_info and no distortion), false (K and "
+        "D), or auto (true if the topic's name has the word rect, as in image_rect_color).",
+        choices=("auto", "true", "false"),
+        live=True,
+        changes_costmap=True,
+        is_plain_text=True,
+    )
     max_rate: float = parameter(
         0.0,
         "Maximum frame rate in images per second, or 0 for no limit.",

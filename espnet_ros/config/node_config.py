@@ -135,7 +135,10 @@ def coerce(name: str, value: Any) -> Any:
     """
     if isinstance(default_of(name), float) and type(value) is int:
         return float(value)
-    if rule_of(name).is_plain_text and not isinstance(value, str):
+    rule = rule_of(name)
+    if rule.is_plain_text and not isinstance(value, str):
+        if isinstance(value, bool) and str(value).lower() in rule.choices:  # "true" without quotes
+            return str(value).lower()
         if value is False:  # "off" without quotes
             return "off"
         return ", ".join(map(str, value)) if isinstance(value, (list, tuple, array)) else str(value)

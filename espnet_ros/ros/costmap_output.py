@@ -21,6 +21,7 @@ from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
 from espnet_ros.costmap.grid import UNKNOWN, FusionRules
 from espnet_ros.costmap.layers import GroundEvidence, empty_evidence, layers_from_table
+from espnet_ros.costmap.rectification import is_rectified
 from espnet_ros.errors import CameraError, PoseError, describe_error
 from espnet_ros.headers import NANOSECONDS, RESTART_AFTER, is_stamped, stamp_nanoseconds
 from espnet_ros.msg import CostmapLayers
@@ -30,7 +31,7 @@ from espnet_ros.ros.poses import CameraPose, PoseSource, make_pose_source
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
 from espnet_ros.runtime.health import CostmapHealth
 from espnet_ros.runtime.image_worker import Dropped, ImageWorker
-from espnet_ros.types import Segmentation
+from espnet_ros.types import ImageSize, Segmentation
 
 _PARAMETERS = names_where(lambda rule: rule.changes_costmap)
 _WARNING_PERIOD = 5.0  # s
@@ -57,19 +58,23 @@ class CostmapOutput:
         node: the node that publishes.
         config: the node's parameters.
         table: class table of the labels.
+        image_topic: full name of the images' topic.
 
     Raises:
         PoseError: the selected pose source is not installed.
     """
 
-    def __init__(self, node: Node, config: NodeConfig, table: ClassTable) -> None:
+    def __init__(self, node: Node, config: NodeConfig, table: ClassTable, image_topic: str) -> None:
         self._node = node
         self._config = config
         self._table = table
         self._lock = threading.Lock()
         self._costmap = Costmap(layers_from_table(table), settings_from(config))
         self._poses: PoseSource = make_pose_source(node, config)
-        self._calibration = CalibrationCache()
+        self._calibration = CalibrationCache(
+            is_rectified(config.image_is_rectified, image_topic),
+            lambda text: self._warn("calibration", text),
+        )
         self._images = ImageWorker(self._process, self._report_error, name="costmap")
         self._generation = 0  # counts what invalidates images that still wait
         self._jumps_seen = 0
@@ -120,7 +125,8 @@ class CostmapOutput:
         if image.segmentation.class_table != self._table:
             return _NOT_ADDED
         try:
-            camera, pose = self._calibration.camera(), self._pose(image.header)
+            camera = self._calibration.camera(ImageSize(*image.segmentation.labels.shape))
+            pose = self._pose(image.header)
             with self._lock:
                 self._follow_jumps()
                 if image.generation != self._generation:
@@ -273,7 +279,14 @@ class CostmapOutput:
     def health(self) -> CostmapHealth:
         """Return the costmap's status."""
         return CostmapHealth(
-            self._problem, self._cleared, self._poses.jumps, self._poses.last_jump, self._updates, self.is_wanted()
+            self._problem,
+            self._cleared,
+            self._poses.jumps,
+            self._poses.last_jump,
+            self._updates,
+            self.is_wanted(),
+            self._calibration.blind_share,
+            self._calibration.image_is_rectified,
         )
 
     def close(self) -> None:

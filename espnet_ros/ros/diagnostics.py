@@ -113,7 +113,11 @@ def _costmap_diagnostic(costmap: CostmapHealth, is_active: bool) -> DiagnosticSt
     else:
         status.message = f"{costmap.updates} images added"
     status.values = _key_values(
-        updates=str(costmap.updates), pose_jumps=str(costmap.jumps), last_pose_jump=costmap.last_jump or "none"
+        updates=str(costmap.updates),
+        pose_jumps=str(costmap.jumps),
+        last_pose_jump=costmap.last_jump or "none",
+        pixels_without_ray="unknown" if costmap.blind_share is None else f"{costmap.blind_share:.1%}",
+        image_is_rectified=str(costmap.image_is_rectified).lower(),
     )
     return status
 

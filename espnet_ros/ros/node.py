@@ -151,6 +151,9 @@ class EspnetNode(RobustLifecycleNode):
             return CompressedImage, "image/compressed"
         return Image, "image"
 
+    def _image_topic(self) -> str:
+        return str(self.resolve_topic_name(self._input()[1]))
+
     def _process_image(self, message: Union[Image, CompressedImage]) -> Union[EngineTime, Dropped]:
         """Segment one image and publish the results. Runs in the worker's thread.
 
@@ -191,7 +194,7 @@ class EspnetNode(RobustLifecycleNode):
         if self._costmap is not None:
             self._costmap.clear("as its classes or parameters changed")
             self._costmap.close()
-        self._costmap = CostmapOutput(self, self._config, engine.spec.class_table)
+        self._costmap = CostmapOutput(self, self._config, engine.spec.class_table, self._image_topic())
         self._costmap.begin()
 
     def _clear_stale_costmap(self) -> None:
@@ -265,7 +268,7 @@ class EspnetNode(RobustLifecycleNode):
             counts=ImageCounts() if self._worker is None else self._worker.counts(stale_after=timeout),
             last_refusal=self._image_errors.last_refusal,
             last_failure=self._image_errors.last_failure,
-            image_topic=self.resolve_topic_name(self._input()[1]),
+            image_topic=self._image_topic(),
             image_timeout=timeout,
             costmap=None if self._costmap is None else self._costmap.health(),
             power=self._power.report(self._config),

@@ -19,6 +19,9 @@ class CostmapHealth(NamedTuple):
         last_jump: description of the last jump.
         updates: number of images added.
         is_wanted: whether a costmap topic has a subscriber.
+        blind_share: share of the pixels that see nothing, as the distortion is not valid there, 0..1; None before the
+            first calibration.
+        image_is_rectified: whether the images are taken to be rectified.
         new_jumps: jumps since the last snapshot was published.
     """
 
@@ -28,6 +31,8 @@ class CostmapHealth(NamedTuple):
     last_jump: str
     updates: int
     is_wanted: bool
+    blind_share: Optional[float] = None
+    image_is_rectified: bool = False
     new_jumps: int = 0
 
 

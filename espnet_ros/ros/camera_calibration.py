@@ -70,7 +70,7 @@ class CalibrationCache:
             self.blind_share = camera.blind_share()
             if self.blind_share:
                 self._warn(
-                    f"{self.blind_share:.1%} of the pixels see nothing: the distortion in camera_info is not valid there"
+                    f"{self.blind_share:.1%} of the pixels see nothing: the distortion of camera_info ends before them"
                 )
             self._camera, self._key = camera, key
         return self._camera

@@ -1,4 +1,4 @@
-"""The node and the camera_info of a rectified topic, of an uncalibrated camera, of a lens that does not fill the image."""
+"""The node and the camera_info of rectified topics, of bad calibrations, and of lenses that do not fill the image."""
 
 import math
 

@@ -27,6 +27,8 @@ def test_strings_that_yaml_reads_as_another_type_are_converted_back():
     given = {"governor": False, "power_mode": 2, "governor_alphas": [3, 8], "governor_rates": [5.0, 0.0]}
     meant = {"governor": "off", "power_mode": "2", "governor_alphas": "3, 8", "governor_rates": "5.0, 0.0"}
     assert parameters.values([Parameter(name, value=value) for name, value in given.items()]) == meant
+    for value, text in ((True, "true"), (False, "false")):
+        assert parameters.values([Parameter("image_is_rectified", value=value)]) == {"image_is_rectified": text}
     assert parameters.values([Parameter("governor_modes", value="MAXQ")]) == {"governor_modes": "MAXQ"}
 
 

@@ -96,7 +96,7 @@ class CostmapOutput:
         # Without arguments: the description of the jump that other callbacks get is broken in some releases of rclpy.
         self._clock_jump = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-RESTART_AFTER), on_clock_change=True),
-            pre_callback=self._restart,
+            pre_callback=self._poses.follow_clock,
         )
         self._images.start()
 
@@ -161,9 +161,6 @@ class CostmapOutput:
                 "time without a /clock"
             )
         return self._poses.at(header)
-
-    def _restart(self) -> None:
-        self._poses.restart("the node's clock went back, or changed between system and simulated time")
 
     def _follow_jumps(self) -> bool:
         """Clear the costmap if time or the odometry has jumped. Return whether one has."""

@@ -83,6 +83,9 @@ def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
     elif health.new_refusals:
         status.level = DiagnosticStatus.WARN
         status.message = f"{health.new_refusals} images refused: {health.last_refusal}"
+    elif health.waits_for_clock:
+        status.level = DiagnosticStatus.WARN
+        status.message = "use_sim_time is set, but no time has come on /clock"
     else:
         status.message = f"{counts.frame_rate:.1f} images/s"
     status.values = _key_values(

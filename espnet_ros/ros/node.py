@@ -272,6 +272,7 @@ class EspnetNode(RobustLifecycleNode):
             image_timeout=timeout,
             costmap=None if self._costmap is None else self._costmap.health(),
             power=self._power.report(self._config),
+            waits_for_clock=self.get_parameter("use_sim_time").value and self.get_clock().now().nanoseconds == 0,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+import time
 from abc import ABC, abstractmethod
 from typing import Any, Dict, NamedTuple, Optional, Set
 
@@ -47,6 +48,7 @@ class PoseSource(ABC):
         self.jumps = 0
         self.last_jump = ""
         self._newest_image: Optional[int] = None
+        self._jumped_at = float("-inf")
         # Poses arrive in the executor's thread, lookups come from the costmap's.
         self._lock = threading.RLock()
 
@@ -75,8 +77,14 @@ class PoseSource(ABC):
             self._forget()
             self._count_jump(reason)
 
+    def follow_clock(self) -> None:
+        """Restart, as the node's clock went back; not if stamps have told so within the last second."""
+        if time.monotonic() - self._jumped_at >= 1.0:
+            self.restart("the node's clock went back, or changed between system and simulated time")
+
     def _count_jump(self, reason: str) -> None:
         self._newest_image = None
+        self._jumped_at = time.monotonic()
         self.jumps += 1
         self.last_jump = reason
 

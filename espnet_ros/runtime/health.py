@@ -49,6 +49,7 @@ class NodeHealth(NamedTuple):
         image_timeout: seconds without an image after which to warn.
         costmap: status of the costmap; None before the node is configured.
         power: status of power mode, telemetry and governor.
+        waits_for_clock: whether the node follows simulated time, but no /clock has come.
         new_refusals, new_failures: refused and failed images since the last snapshot was published.
     """
 
@@ -61,5 +62,6 @@ class NodeHealth(NamedTuple):
     image_timeout: float
     costmap: Optional[CostmapHealth] = None
     power: Optional[PowerReport] = None
+    waits_for_clock: bool = False
     new_refusals: int = 0
     new_failures: int = 0

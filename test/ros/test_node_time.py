@@ -3,8 +3,6 @@
 The map remembers a car that the camera has passed, so that only a map that was kept shows it.
 """
 
-import time
-
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
@@ -12,72 +10,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from vehicle import PARAMETERS, Vehicle, cells, has_car
+from vehicle import KEEPING, MINUTE, MS, Drive, Vehicle, answer, cells, has_car
 from waiting import wait_until
-
-KEEPING = {
-    **PARAMETERS,
-    "costmap_timeout": 60.0,
-    "diagnostics_period": 0.1,
-    "costmap_decay": 0.0,
-    "costmap_frame": "/odom",
-    "base_frame": "/base_link",
-}
-MS = 1_000_000
-MINUTE = 60_000
-
-
-def _answer(output, stamp):
-    """The message of an output with this stamp; None if there is none within half a second."""
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
-        found = next((message for message in output.messages if message.header.stamp == stamp), None)
-        if found:
-            return found
-        time.sleep(0.005)
-    return None
-
-
-class Drive:
-    """A vehicle with a clock of its own, in milliseconds, that has passed a car."""
-
-    def __init__(self, vehicle):
-        self.vehicle = vehicle
-        self.robot = vehicle.robot
-        self.now = 1_700_000_000_000
-
-    def see(self, ms=33, **how):
-        """Publish an image ``ms`` after the newest one, and wait until it is labelled or seems lost."""
-        self.now += ms
-        labels = self.vehicle.labels
-        labels.messages.clear()
-        stamp = self.vehicle.see(stamp=self.now * MS, **how)
-        _answer(labels, stamp)
-        return stamp
-
-    def pass_a_car(self):
-        """See the car, then drive past it."""
-        self.vehicle.x = 0.0
-        self.robot_sees(has_car, "the car is in the costmap", ms=1000)
-        self.vehicle.x = 9.0
-        self.robot_sees(lambda m: m.info.origin.position.x > -2 and has_car(m), "the car is behind", ms=1000, boxes=[])
-
-    def robot_sees(self, condition, what, ms=33, **how):
-        """Publish images until the costmap of one fulfils a condition; returns that costmap."""
-        self.vehicle.costmaps.messages.clear()
-
-        def found():
-            grid = _answer(self.vehicle.costmaps, self.see(ms, **how))
-            return grid if grid and condition(grid) else None
-
-        return wait_until(found, what)
-
-    def jumps(self):
-        """Number of jumps and the last one, as the next diagnostics report them."""
-        count = len(self.robot.diagnostics.messages)
-        wait_until(lambda: len(self.robot.diagnostics.messages) > count + 1, "diagnostics")
-        _, values = self.robot.diagnostic("costmap")
-        return int(values["pose_jumps"]), values["last_pose_jump"]
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +20,16 @@ def node(start_node):
 
 
 @pytest.fixture(scope="module")
-def drive(node, make_robot):
+def driver(node, make_robot):
     robot = make_robot()
     wait_until(lambda: robot.state() == "active", "the node is active")
     return Drive(Vehicle(robot))
 
 
-@pytest.fixture(autouse=True)
-def _remembers(drive, request):
-    if "sim" not in request.node.name:
-        drive.pass_a_car()
+@pytest.fixture
+def drive(driver):
+    driver.pass_a_car()
+    return driver
 
 
 @pytest.mark.parametrize("steps", [(33, -5, 38, 33), (0, 0, 0, 33), (33, -900, 933), (500, -450, 50, 50, 400)], ids=str)
@@ -180,7 +114,7 @@ def test_a_slash_before_a_frame_makes_no_difference(drive):
     drive.vehicle.odometry_frame = "odom"
     assert has_car(grid)
     assert grid.header.frame_id == "odom"
-    labels = _answer(drive.vehicle.labels, grid.header.stamp)
+    labels = answer(drive.vehicle.labels, grid.header.stamp)
     assert labels.header.frame_id == "camera_optical_frame"
 
 
@@ -193,6 +127,7 @@ def test_sim_time_works_without_a_clock_and_a_clock_that_goes_back_clears_the_ma
     drive = Drive(Vehicle(robot))
     drive.pass_a_car()
     assert drive.jumps() == (0, "none")
+    assert robot.diagnostic("images")[0].message == "use_sim_time is set, but no time has come on /clock"
     clock = robot.node.create_publisher(Clock, "/clock", 10)
     wait_until(lambda: clock.get_subscription_count() > 0, "the node listens to /clock")
 

@@ -134,6 +134,17 @@ def test_a_restart_that_is_told_keeps_static_transforms(robot):
     assert robot.poses.jumps == 1
 
 
+def test_a_clock_that_goes_back_is_a_restart_but_not_a_second_one(robot):
+    robot.drive(START + 50, START + 51)
+    robot.poses.follow_clock()
+    assert robot.poses.jumps == 1
+    assert "the node's clock went back" in robot.poses.last_jump
+    robot.drive(START, START + 1)
+    robot.poses.follow_clock()
+    assert robot.poses.jumps == 1
+    assert robot.x(START + 1) == pytest.approx((START + 1) % 1000 + 0.2)
+
+
 def test_a_broadcaster_that_dates_into_the_future_is_no_restart(robot):
     """Localisation dates map to odom ahead, by AMCL's default of a second."""
     for tick in range(100):

@@ -22,6 +22,8 @@ CLASS_OF = np.zeros(256, np.uint8)
 CLASS_OF[[ROAD, GRASS, BOX, PERSON, SKY]] = [
     CITYSCAPES.names.index(n) for n in ("road", "terrain", "car", "person", "sky")
 ]
+MS = 1_000_000  # ns
+MINUTE = 60_000  # ms
 SCENE = [Box(6.0, 8.0, -1.0, 1.0, 1.5)]
 PARAMETERS = {
     "input_height": 120,
@@ -33,8 +35,21 @@ PARAMETERS = {
 }
 
 
+KEEPING = {
+    **PARAMETERS,
+    "costmap_timeout": 60.0,
+    "diagnostics_period": 0.1,
+    "costmap_decay": 0.0,
+    "costmap_frame": "/odom",
+    "base_frame": "/base_link",
+}
+"""A node whose map fades only when it must."""
+
+
 class Vehicle:
     """The robot around the node: camera, calibration and odometry with one clock."""
+
+    pose_topic = Odometry, "odom"
 
     def __init__(self, robot):
         self.robot = robot
@@ -43,14 +58,14 @@ class Vehicle:
         self.calibration = calibration()
         node = robot.node
         self._camera_info = node.create_publisher(CameraInfo, "camera_info", 10)
-        self._odometry = node.create_publisher(Odometry, "odom", 10)
-        wait_until(self._is_heard, "the node listens to camera_info and odom")
+        self._poses = node.create_publisher(*self.pose_topic, 10)
+        wait_until(self._is_heard, "the node listens to camera_info and to poses")
         self.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
         self.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)
         self.labels = robot.listen("label_image")
 
     def _is_heard(self):
-        return self._camera_info.get_subscription_count() > 0 and self._odometry.get_subscription_count() > 0
+        return self._camera_info.get_subscription_count() > 0 and self._poses.get_subscription_count() > 0
 
     def see(self, boxes=SCENE, odometry_late_by=0.0, with_odometry=True, stamp=None, frame_id="camera_optical_frame"):
         """Publish one image with what belongs to it; returns its stamp. Stamps are nanoseconds, by default now."""
@@ -74,7 +89,7 @@ class Vehicle:
         odometry.header.stamp.sec, odometry.header.stamp.nanosec = stamp // 10**9, stamp % 10**9
         odometry.pose.pose.position.x, odometry.pose.pose.position.y = self.x, self.y
         odometry.pose.pose.orientation.w = 1.0
-        self._odometry.publish(odometry)
+        self._poses.publish(odometry)
 
     def see_until(self, recorder, condition, what, **how):
         """Publish images until a message of a topic fulfils a condition; returns that message."""
@@ -129,3 +144,61 @@ def car(message):
 
 def has_car(message):
     return car(message) == 100
+
+
+def answer(output, stamp):
+    """The message of an output with this stamp; None if there is none within half a second."""
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        found = next((message for message in output.messages if message.header.stamp == stamp), None)
+        if found:
+            return found
+        time.sleep(0.005)
+    return None
+
+
+class Drive:
+    """A vehicle with a clock of its own, in milliseconds, that has passed a car."""
+
+    def __init__(self, vehicle):
+        self.vehicle = vehicle
+        self.robot = vehicle.robot
+        self.now = 1_700_000_000_000
+
+    def see(self, ms=33, **how):
+        """Publish an image ``ms`` after the newest one, and wait until it is labelled or seems lost."""
+        self.now += ms
+        labels = self.vehicle.labels
+        labels.messages.clear()
+        stamp = self.vehicle.see(stamp=self.now * MS, **how)
+        answer(labels, stamp)
+        return stamp
+
+    def pass_a_car(self):
+        """See the car, then drive past it."""
+        self.vehicle.x = 0.0
+        self.robot_sees(has_car, "the car is in the costmap", ms=1000)
+        self.vehicle.x = 9.0
+        self.robot_sees(lambda m: m.info.origin.position.x > -2 and has_car(m), "the car is behind", ms=1000, boxes=[])
+
+    def robot_sees(self, condition, what, ms=33, **how):
+        """Publish images until the costmap of one fulfils a condition; returns that costmap."""
+        self.vehicle.costmaps.messages.clear()
+
+        def found():
+            grid = answer(self.vehicle.costmaps, self.see(ms, **how))
+            return grid if grid and condition(grid) else None
+
+        return wait_until(found, what)
+
+    def jumps(self):
+        """Number of jumps and the last one, as the next diagnostics report them."""
+        name = f"{self.robot.target.lstrip('/')}: costmap"
+
+        def count():
+            return sum(status.name == name for m in list(self.robot.diagnostics.messages) for status in m.status)
+
+        before = count()
+        wait_until(lambda: count() > before + 1, "diagnostics")
+        _, values = self.robot.diagnostic("costmap")
+        return int(values["pose_jumps"]), values["last_pose_jump"]

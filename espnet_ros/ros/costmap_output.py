@@ -143,7 +143,8 @@ class CostmapOutput:
 
     def _report_error(self, error: Exception) -> None:
         if self._node.context.ok():
-            self._node.get_logger().error(f"costmap: {describe_error(error)}")
+            self._problem = describe_error(error)
+            self._warn(type(error).__name__, self._problem)
 
     def _warn(self, kind: str, text: str) -> None:
         """Log a warning, at most every 5 s for each kind."""

@@ -74,6 +74,21 @@ def test_one_image_from_the_future_costs_one_clearing():
         assert drive.box() == drive.evidence
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_map_is_cleared_exactly_when_a_stamp_is_a_second_older_than_the_newest(seed):
+    random = np.random.default_rng(seed)
+    drive, newest = Drive(), 0
+    for _ in range(40):
+        scale = random.choice([1, 30, 900, 1100, 100_000])
+        stamp = newest + int(random.integers(-scale, scale + 1))
+        drive.see(stamp)
+        is_cleared = newest - stamp >= 1000
+        assert drive.box() == (0 if is_cleared else drive.evidence), (newest, stamp)
+        newest = stamp if is_cleared else max(newest, stamp)
+        if is_cleared:
+            drive.see(stamp, WITH_BOX)
+
+
 def test_late_images_do_not_make_evidence_fade_twice():
     steady, jittering = Drive(decay=1.0), Drive(decay=1.0)
     for stamp in (500, 1000):

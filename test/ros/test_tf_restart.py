@@ -1,5 +1,7 @@
 """Camera poses from tf while time starts again, with buffers of Humble and Jazzy (stand-ins)."""
 
+import threading
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
@@ -186,3 +188,31 @@ def test_a_slash_before_a_frame_makes_no_difference(frame, slash):
 def test_an_image_without_a_frame_is_refused(robot):
     with pytest.raises(PoseError, match="image must have a frame_id that tf knows, has ''"):
         robot.x(START, "")
+
+
+def test_restarts_while_another_thread_looks_up_end_in_found_transforms(robot):
+    is_over, errors = threading.Event(), []
+
+    def look_up():
+        while not is_over.is_set():
+            try:
+                robot.x(START + 0.5)
+            except PoseError:
+                pass  # what is expected while nothing has come yet
+            except Exception as error:
+                errors.append(error)
+                raise
+
+    threads = [threading.Thread(target=look_up) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for loop in range(30):
+        robot.drive(START, START + 1)
+        robot.broadcast(START + 60)
+        robot.poses.restart(f"loop {loop}")
+    robot.drive(START, START + 1)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert robot.x(START + 0.5) == pytest.approx((START + 0.5) % 1000 + 0.2)

@@ -76,11 +76,11 @@ def find_files(path: Path, name: str) -> BagFiles:
     Raises:
         DatasetError: there are none.
     """
-    if not path.is_dir():
-        if not path.is_file():
-            raise DatasetError(f"bag {name}: cannot be read: no such file or folder")
-        return BagFiles([path], [], {})
     try:
+        if not path.is_dir():
+            if not path.is_file():
+                raise DatasetError(f"bag {name}: cannot be read: no such file or folder")
+            return BagFiles([path], [], {})
         present = sorted((entry for entry in path.iterdir() if is_recording(entry)), key=_natural)
     except OSError as error:
         raise DatasetError(f"bag {name}: cannot be read: {error.strerror}") from error

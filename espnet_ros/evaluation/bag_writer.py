@@ -98,8 +98,11 @@ def write_bag(
         latched: topics that late subscribers also receive when the bag is played (reliable, transient local).
 
     Raises:
-        DatasetError: the folder exists or cannot be written.
+        DatasetError: the folder exists or cannot be written, or its path has characters that SQLite cannot take.
     """
+    if storage == "sqlite3" and any(char in str(path) for char in "?#%"):
+        # rosbags passes it to SQLite as part of a URI, and SQLite would write elsewhere
+        raise DatasetError(f"bag {path}: a path for sqlite3 must not contain ?, # or %; use mcap or another path")
     try:
         # The oldest version that rosbags writes: newer ROS reads older bags, but not the other way round.
         with Writer(path.expanduser(), version=8, storage_plugin=_plugin(storage)) as writer:

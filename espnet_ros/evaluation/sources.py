@@ -41,7 +41,10 @@ def is_bag(path: Path) -> bool:
     """Return whether a path is a bag: by its suffix, its manifest, or the recordings and no images in the folder."""
     if not path.is_dir():
         return is_recording(path)
-    return has_manifest(path) or (any(map(is_recording, path.iterdir())) and not has_images(path))
+    try:
+        return has_manifest(path) or (any(map(is_recording, path.iterdir())) and not has_images(path))
+    except OSError:  # whoever opens the folder says why
+        return False
 
 
 def open_bag(path: Path) -> FrameSource:

@@ -91,13 +91,24 @@ def test_no_length_of_a_chunk_is_believed(tmp_path, field):
     assert peak < 20e6
 
 
-def test_an_mcap_file_without_chunks_is_read_up_to_a_wrong_length(tmp_path):
+def test_messages_before_and_after_a_wrong_length_are_read(tmp_path):
     path = tmp_path / "a.mcap"
     starts = write_mcap(path, chunked=False)
     _overwrite(path, starts[9] + 1, struct.pack("<Q", 1 << 50))
     numbers, losses = read_checked(path)
-    assert numbers == [0, 1, 2]
-    assert losses[0].where == f"a.mcap at byte {starts[9]}"
+    assert numbers == [0, 1, 2, 4, 5]
+    assert (losses[0].where, losses[0].bytes) == (f"a.mcap at byte {starts[9]}", starts[10] - starts[9])
+
+
+def test_chunks_after_a_gap_are_found_without_an_index(tmp_path):
+    path = tmp_path / "a.mcap"
+    starts = write_mcap(path, "zstd", with_summary=False)
+    _overwrite(path, starts[2], b"\x55" * 100)
+    numbers, losses = read_checked(path)
+    assert numbers == [0, 1, 3, 4, 5]
+    # the record in front of the gap, the last index of a message, is not trusted either
+    start = starts[2] - (9 + 6 + 16)
+    assert (losses[0].where, losses[0].bytes) == (f"a.mcap at byte {start}", starts[3] - start)
 
 
 def test_an_index_with_a_wrong_checksum_is_not_followed(tmp_path):
@@ -248,6 +259,30 @@ def test_control_characters_of_a_bag_do_not_reach_the_terminal(tmp_path):
     with pytest.raises(DatasetError, match="red") as caught:
         list(BagFrames(folder))
     assert str(caught.value).isprintable()
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "a.mcap"
+    write_mcap(path, with_checksums=False)
+    path.write_bytes(path.read_bytes().replace(b"\x03\0\0\0cdr", b"\x03\0\0\0xml").replace(b"ros2\x04", b"ros1\x04"))
+    with pytest.raises(DatasetError, match=f"a.mcap, {IMAGE_TOPIC}: messages must be encoded as cdr, are 'xml'"):
+        BagFrames(path)
+
+
+def test_an_older_format_of_ros1_is_named(tmp_path):
+    (tmp_path / "a.bag").write_bytes(b"#ROSBAG V1.2\n" + bytes(300))
+    with pytest.raises(DatasetError, match=r"format must be 2\.0, is 1\.2"):
+        BagFrames(tmp_path / "a.bag")
+
+
+def test_a_row_with_the_largest_id_is_no_trouble(tmp_path):
+    path = write_ros2(tmp_path / "bag", "sqlite3", frames=samples(30)) / "bag.db3"
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE messages SET id = 9223372036854775807 WHERE id = 90")
+    database.close()
+    page = path.read_bytes().index(TRUTH[115 * 10**9].image.tobytes()) // 4096
+    _overwrite(path, page * 4096, bytes(4096))
+    assert 3 < len(read_checked(tmp_path / "bag")[0]) < 30
 
 
 def test_a_label_image_that_is_lost_costs_its_image_only(tmp_path):

@@ -3,7 +3,8 @@
 import pytest
 from bag_samples import contents, read_checked, samples, write_mcap, write_ros2
 
-from espnet_ros.evaluation.bag import BagFrames
+from espnet_ros.errors import DatasetError
+from espnet_ros.evaluation.bag import BagFrames, create_bag
 from espnet_ros.evaluation.sources import open_frames
 
 
@@ -45,6 +46,18 @@ def test_a_wrong_manifest_costs_nothing(tmp_path, old, new):
     manifest.write_bytes(text.replace(old, new).encode("latin-1"))
     assert read_checked(folder) == ([0, 1, 2, 3, 4, 5], ())
     assert len(BagFrames(folder)) == 6
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_path_can_have_any_letters(tmp_path, storage):
+    write_ros2(tmp_path / "bag", storage)
+    odd = (tmp_path / "bag").rename(tmp_path / "a b #ü ?%41")
+    assert read_checked(odd) == ([0, 1, 2, 3, 4, 5], ())
+
+
+def test_sqlite3_refuses_to_be_written_to_a_path_that_it_would_misread(tmp_path):
+    with pytest.raises(DatasetError, match="must not contain"):
+        create_bag([], tmp_path / "50%", "sqlite3")
 
 
 def _split(folder, count=12):

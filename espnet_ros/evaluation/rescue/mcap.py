@@ -12,6 +12,7 @@ from typing import BinaryIO, Dict, Generator, Iterator, List, NamedTuple, Option
 from zlib import crc32
 
 from espnet_ros.evaluation.losses import Loss, Losses, printable
+from espnet_ros.evaluation.rescue.mcap_search import find_record
 from espnet_ros.evaluation.rescue.messages import DamageError, RecordedMessage, decompress
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -58,6 +59,8 @@ class _Rescue:
         self._channels: Dict[int, _Channel] = {}
         self._chunk_offsets: List[int] = []
         self._lost_chunk: Optional[Loss] = None
+        self._last_ns: Optional[int] = None
+        self._unit = _MESSAGE  # what to search for after a damage: never a message in a chunk, past its checksum
 
     def messages(self) -> Iterator[RecordedMessage]:
         self._read_summary()
@@ -145,6 +148,7 @@ class _Rescue:
 
     def _chunk_messages(self, content: bytes, can_be_cut: bool) -> Generator[RecordedMessage, None, Tuple[int, bool]]:
         """Yield the messages of a chunk; return how many bytes they fill, if known, and whether they are all."""
+        self._unit = _CHUNK
         _, _, size, checksum = _CHUNK_START.unpack_from(content)
         compression, start = _text(content, _CHUNK_START.size)
         (stored,) = struct.unpack_from("<Q", content, start)
@@ -191,9 +195,14 @@ class _Rescue:
         elif kind == _CHANNEL:
             identifier, schema = struct.unpack_from("<HH", content)
             topic, start = _text(content, 4)
-            self._channels[identifier] = _Channel(topic, self._schemas.get(schema, ""), _text(content, start)[0])
+            defined = _Channel(topic, self._schemas.get(schema, ""), _text(content, start)[0])
+            if defined.encoding != "cdr" and defined.kind.endswith("Image") and identifier not in self._channels:
+                reason = f"messages must be encoded as cdr, are '{defined.encoding}'"
+                self._losses.add(Loss(f"{self._name}, {topic}", reason))
+            self._channels[identifier] = defined
         elif kind == _MESSAGE:
             identifier, _, time_ns, _ = _MESSAGE_START.unpack_from(content)
+            self._last_ns = time_ns
             channel = self._channels.get(identifier)
             if channel is None:
                 raise DamageError(f"channel {identifier} of a message is not defined")
@@ -217,19 +226,23 @@ class _Rescue:
         except (DamageError, struct.error):
             pass
         self._chunk_offsets.sort()
+        if self._chunk_offsets:
+            self._unit = _CHUNK
 
     def _skip(self, position: int, reason: str) -> int:
-        """Record a loss that begins at a position, and return where the next readable chunk begins."""
-        for offset in self._chunk_offsets:
-            if offset > position and self._is_chunk(offset):
-                self._lose(position, reason, offset - position)
-                return offset
+        """Record a loss that begins at a position, and return where the next readable chunk or message begins."""
+        found = next((offset for offset in self._chunk_offsets if offset > position and self._is_record(offset)), None)
+        if found is None and self._last_ns is not None:
+            found = find_record(self._file, position + 1, self._unit, self._last_ns, self._is_record)
+        if found is not None:
+            self._lose(position, reason, found - position)
+            return found
         self._lose(position, reason, self._size - position)
         return self._size + 1
 
-    def _is_chunk(self, position: int) -> bool:
+    def _is_record(self, position: int) -> bool:
         try:
-            return self._record_at(position)[0] == _CHUNK
+            return self._record_at(position)[0] == self._unit
         except DamageError:
             return False
 

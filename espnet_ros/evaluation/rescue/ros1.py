@@ -38,6 +38,11 @@ def rescue_ros1(path: Path, losses: Losses, name: str) -> Iterator[RecordedMessa
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+        if start.startswith(MAGIC[:9]) and start != MAGIC:
+            version = start[9:].split(b"\n")[0].decode("ascii", "replace")
+            losses.add(Loss(name, f"a ROS 1 bag's format must be 2.0, is {version}", path.stat().st_size))
+            return
         yield from _Rescue(file, path.stat().st_size, losses, name).messages()
 
 

@@ -98,7 +98,7 @@ def _rows(database: sqlite3.Connection, losses: Losses, name: str) -> Iterator[_
                 last, start = row[0], row[0] + 1
                 yield row
             break
-        except (sqlite3.Error, MemoryError) as error:
+        except (sqlite3.Error, MemoryError, OverflowError) as error:  # a damaged id may be the largest there is
             reason = reason or one_line(error)
             begun = start + step
             step *= 2

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         EspnetError,
         ImageError,
         ParameterError,
+        PathError,
         PoseError,
         WeightsError,
     )
@@ -65,6 +66,7 @@ __all__ = [
     "Layer",
     "Mount",
     "ParameterError",
+    "PathError",
     "PoseError",
     "RollingGrid",
     "Segmentation",

@@ -17,6 +17,7 @@ from espnet_ros.engines.base import CalibrationImages
 from espnet_ros.evaluation.images import ImageFolder
 from espnet_ros.evaluation.losses import losses_of
 from espnet_ros.evaluation.sources import is_bag, open_bag
+from espnet_ros.resources import expand_user
 from espnet_ros.types import ImageSize
 
 _logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class RecordedImages:
 
     @property
     def _path(self) -> Path:
-        return Path(self.source).expanduser()
+        return expand_user(self.source)
 
 
 def _fit(image: np.ndarray, size: ImageSize) -> np.ndarray:

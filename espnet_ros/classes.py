@@ -12,7 +12,7 @@ import yaml
 from typing_extensions import TypeGuard
 
 from espnet_ros.errors import ClassTableError
-from espnet_ros.resources import share_folder
+from espnet_ros.resources import expand_user, share_folder
 
 Color = Tuple[int, int, int]
 _MAX_ID = 254  # 255 is UNLABELLED
@@ -97,7 +97,7 @@ def load_class_table(source: str) -> ClassTable:
     Raises:
         ClassTableError: the table does not exist or breaks a rule; the message names the rule.
     """
-    path = Path(source).expanduser()
+    path = expand_user(source)
     if not path.suffix:
         path = share_folder() / "config" / f"{source}.yaml"
     try:

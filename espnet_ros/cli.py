@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -32,8 +33,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv: arguments without the program name; None for `sys.argv`.
 
     Returns:
-        Exit code: 0 success, 1 an `EspnetError` (one line on stderr), 2 invalid usage, 130 Ctrl-C, 143 SIGTERM.
+        Exit code: 0 success, 1 an `EspnetError` or `OSError` (one line on stderr), 2 invalid usage, 130 Ctrl-C,
+        143 SIGTERM.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name need not be text, and a terminal need not know UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = build_parser().parse_args(argv)
         with _terminating_as_interrupt():
@@ -49,6 +54,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return _EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader closed the pipe, as in `espnet_ros weights list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_ERROR
+    except OSError as error:  # a full or read-only disk, a missing permission
+        name = "" if error.filename is None else f"{error.filename}: "
+        print(f"espnet_ros: error: {name}{error.strerror or error}", file=sys.stderr)
         return _EXIT_ERROR
 
 

@@ -20,6 +20,10 @@ class ParameterError(EspnetError):
     """A parameter's value breaks its rule."""
 
 
+class PathError(EspnetError):
+    """A path names a user or a home that does not exist, or no folder is writable."""
+
+
 class ImageError(EspnetError):
     """An image cannot be used.
 

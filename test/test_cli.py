@@ -238,3 +238,12 @@ def test_published_camvid_weights_have_their_mean_iou(
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["images"] == 101
     assert report["mean_iou"] == pytest.approx(0.6868, abs=tolerance)
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch, capsys, tmp_path):
+    def refuse(_args):
+        (tmp_path / "missing" / "x").write_text("", encoding="utf-8")
+
+    monkeypatch.setattr(evaluate, "run", refuse)
+    assert cli.main(["evaluate", "--images", str(tmp_path), *FAKE]) == 1
+    assert capsys.readouterr().err == f"espnet_ros: error: {tmp_path}/missing/x: No such file or directory\n"

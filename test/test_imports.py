@@ -29,7 +29,8 @@ LAYERS = [
     "overlay",
     "image_encoding, types",
     "classes",
-    "resources, errors, headers",
+    "resources, headers",
+    "errors",
 ]
 """The layers from top to bottom. A room imports only from lower rows: neither from higher ones nor from its own row."""
 

@@ -15,12 +15,13 @@ def main(topic: str) -> int:
     from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import Image
 
+    from espnet_ros.ros.log_folder import log_arguments
     from espnet_ros.ros.publishers import IMAGE_QOS
 
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole process group, but the benchmark stops this process
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=log_arguments(), signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("espnet_benchmark_reader")
     node.create_subscription(Image, topic, lambda _message: None, IMAGE_QOS)
     executor = SingleThreadedExecutor()

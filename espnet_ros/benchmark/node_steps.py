@@ -70,10 +70,11 @@ def _publisher() -> Iterator[Optional[Callable[[Any], None]]]:
     from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import Image
 
+    from espnet_ros.ros.log_folder import log_arguments
     from espnet_ros.ros.publishers import IMAGE_QOS
 
     context = rclpy.Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=log_arguments(), context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = rclpy.create_node("espnet_benchmark", context=context)
         publisher = node.create_publisher(Image, _TOPIC, IMAGE_QOS)

@@ -10,7 +10,7 @@ import yaml
 from espnet_ros.board.profiles import BUILT_IN, NODE_PARAMETERS, PowerProfile
 from espnet_ros.config import check_value, default_of
 from espnet_ros.errors import ParameterError, PowerError
-from espnet_ros.resources import share_folder
+from espnet_ros.resources import expand_user, share_folder
 
 SHIPPED_FILES = ("tx2_max_q.yaml", "tx2_max_p.yaml", "power_modes.yaml")
 KEYS = ("board_modes", *NODE_PARAMETERS, "jetson_clocks")
@@ -30,7 +30,7 @@ def known_profiles(user_file: str = "") -> Dict[str, PowerProfile]:
     for name in SHIPPED_FILES:
         profiles.update(load_profiles(folder / name))
     if user_file:
-        profiles.update(load_profiles(Path(user_file).expanduser()))
+        profiles.update(load_profiles(expand_user(user_file)))
     return profiles
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import logging
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -23,7 +21,7 @@ from espnet_ros.engines.cache_entry import (
     write_manifest,
 )
 from espnet_ros.errors import EngineError
-from espnet_ros.resources import cache_folder
+from espnet_ros.resources import cache_folder, expand_user, temporary_folder
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -80,7 +78,7 @@ class EngineCache:
     """
 
     def __init__(self, folder: str = "") -> None:
-        self.folder = Path(folder).expanduser() if folder else cache_folder() / "engines"
+        self.folder = expand_user(folder) if folder else cache_folder() / "engines"
 
     def find(self, key: Mapping[str, str]) -> Optional[Path]:
         """Return the folder of the entry with this key; None if it is missing or damaged."""
@@ -254,8 +252,7 @@ def _reason(error: Exception) -> str:
 
 
 def _build_uncached(build: Callable[[Path], None]) -> CacheUse:
-    folder = Path(tempfile.mkdtemp(prefix="espnet_ros-"))
-    atexit.register(shutil.rmtree, str(folder), ignore_errors=True)
+    folder = temporary_folder()
     start = time.monotonic()
     build(folder)
     return CacheUse(folder, time.monotonic() - start, is_cached=False)

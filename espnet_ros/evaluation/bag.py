@@ -14,6 +14,7 @@ from espnet_ros.evaluation.bag_writer import create_bag, pinhole_matrix, write_b
 from espnet_ros.evaluation.frames import Frame, check_labels
 from espnet_ros.evaluation.losses import Loss, printable
 from espnet_ros.image_encoding import decode, decode_ids
+from espnet_ros.resources import expand_user
 
 __all__ = ["STORE", "BagFrames", "create_bag", "pinhole_matrix", "write_bag"]
 
@@ -47,7 +48,7 @@ class BagFrames:
 
     def __init__(self, path: Path, image_topic: str = "", label_topic: str = "") -> None:
         self.name = str(path)
-        self._messages = BagMessages(path.expanduser(), self.name)
+        self._messages = BagMessages(expand_user(path), self.name)
         self._topics = self._choose_topics(image_topic, label_topic)
         self.has_labels = bool(self._topics.labels)
 

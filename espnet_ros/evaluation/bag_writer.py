@@ -14,6 +14,7 @@ from espnet_ros.costmap.camera import CameraModel, camera_info_fields
 from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.bag_storage import STORE
 from espnet_ros.evaluation.frames import Frame
+from espnet_ros.resources import expand_user
 from espnet_ros.types import ImageSize
 
 IMAGE_TOPIC = "/camera/image_raw"
@@ -105,7 +106,7 @@ def write_bag(
         raise DatasetError(f"bag {path}: a path for sqlite3 must not contain ?, # or %; use mcap or another path")
     try:
         # The oldest version that rosbags writes: newer ROS reads older bags, but not the other way round.
-        with Writer(path.expanduser(), version=8, storage_plugin=_plugin(storage)) as writer:
+        with Writer(expand_user(path), version=8, storage_plugin=_plugin(storage)) as writer:
             connections = {
                 topic: writer.add_connection(
                     topic, kind, typestore=STORE, offered_qos_profiles=(_LATCHED,) if topic in latched else ()

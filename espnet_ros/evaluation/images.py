@@ -11,6 +11,7 @@ import numpy as np
 from espnet_ros.errors import DatasetError, one_line
 from espnet_ros.evaluation.frames import FIRST_STAMP_NS, Frame, check_labels
 from espnet_ros.evaluation.label_files import read_label_file
+from espnet_ros.resources import expand_user
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 LABELS_FOLDER = "labels"
@@ -121,7 +122,7 @@ def open_folder(images: Path, labels: Optional[Path] = None, rate: float = DEFAU
 
 def sibling_labels(images: Path) -> Optional[Path]:
     """Return the folder ``labels`` next to a folder of images, or None if there is none."""
-    folder = images.expanduser().resolve().parent / LABELS_FOLDER
+    folder = expand_user(images).resolve().parent / LABELS_FOLDER
     return folder if folder.is_dir() and folder != images.resolve() else None
 
 
@@ -133,7 +134,7 @@ def has_images(folder: Path) -> bool:
 def _list_images(folder: Path, what: str) -> Dict[str, Path]:
     """Return the path of each image by its stem, in the order of the names."""
     try:
-        paths: List[Path] = sorted(path for path in folder.expanduser().iterdir() if _is_image(path))
+        paths: List[Path] = sorted(path for path in expand_user(folder).iterdir() if _is_image(path))
     except OSError as error:
         raise DatasetError(f"{what} {folder}: cannot be listed: {error.strerror}") from error
     if not paths:

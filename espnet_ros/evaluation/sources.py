@@ -9,6 +9,7 @@ from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.bag_files import has_manifest, is_recording
 from espnet_ros.evaluation.frames import FrameSource
 from espnet_ros.evaluation.images import VideoFile, has_images, open_folder
+from espnet_ros.resources import expand_user
 
 
 def open_frames(path: Union[str, Path], labels: Union[str, Path, None] = None) -> FrameSource:
@@ -25,7 +26,7 @@ def open_frames(path: Union[str, Path], labels: Union[str, Path, None] = None) -
         DatasetError: the source does not exist or cannot be read, or labels were given for a source other than a folder
             of images.
     """
-    path = Path(path).expanduser()
+    path = expand_user(path)
     if not path.exists():
         raise DatasetError(f"images {path}: no such file or folder")
     if path.is_dir() and not is_bag(path):

@@ -13,6 +13,7 @@ from espnet_ros.governor.governor import Governor
 from espnet_ros.governor.measured_cost_model import read_measured_costs
 from espnet_ros.governor.tx2_cost_model import Tx2CostModel
 from espnet_ros.governor.types import AllowedOptions, Decision, Goal, Observation, Option, Tuning
+from espnet_ros.resources import expand_user
 
 _TARGETS = {"rate": "governor_rate", "power": "governor_power", "latency": "governor_latency"}
 
@@ -139,7 +140,7 @@ def choose_cost_model(table: str, state: NodeState, root: Optional[Path] = None)
         model = Tx2CostModel("fp32" if state.precision == "fp32" else "fp16")
     if not table:
         return model
-    return read_measured_costs(Path(table).expanduser(), model, state.precision, state.mode)
+    return read_measured_costs(expand_user(table), model, state.precision, state.mode)
 
 
 def parameter_changes(option: Option, state: NodeState) -> Dict[str, Any]:

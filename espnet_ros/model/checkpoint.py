@@ -20,7 +20,7 @@ from espnet_ros.config import SIZE_MULTIPLE, rule_of
 from espnet_ros.errors import ClassTableError, WeightsError, one_line
 from espnet_ros.model import download
 from espnet_ros.model.file_format import SAFETENSORS, detect_format
-from espnet_ros.resources import share_folder
+from espnet_ros.resources import expand_user, share_folder
 from espnet_ros.types import ImageSize
 
 Channels = Tuple[float, float, float]
@@ -123,7 +123,7 @@ def select_checkpoint(weights: str, network: str, alpha: int) -> Checkpoint:
     for entry in list_registry():
         if entry.name == weights:
             return entry
-    path = Path(weights).expanduser()
+    path = expand_user(weights)
     if path.suffix not in _SUFFIXES and not path.exists():
         raise WeightsError(
             f"weights '{weights}': neither a file ({', '.join(_SUFFIXES)}) nor a known name; "

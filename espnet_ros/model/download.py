@@ -14,7 +14,7 @@ from typing import Iterator, Optional
 from tqdm import tqdm
 
 from espnet_ros.errors import WeightsError
-from espnet_ros.resources import cache_folder
+from espnet_ros.resources import cache_folder, expand_user
 
 WEIGHTS_DIR_VARIABLE = "ESPNET_WEIGHTS_DIR"
 _TIMEOUT_S = 10.0
@@ -84,7 +84,7 @@ def _copy(url: str, part: object, digest: object, name: str, show_progress: bool
 def _candidates(weights_dir: str) -> Iterator[Path]:
     for folder in (weights_dir or os.environ.get(WEIGHTS_DIR_VARIABLE, ""), str(download_folder())):
         if folder:
-            files = (path for path in sorted(Path(folder).expanduser().rglob("*")) if path.suffix in _SUFFIXES)
+            files = (path for path in sorted(expand_user(folder).rglob("*")) if path.suffix in _SUFFIXES)
             yield from files
 
 

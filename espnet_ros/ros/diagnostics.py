@@ -12,6 +12,9 @@ from espnet_ros.ros.power_output import power_diagnostic
 from espnet_ros.runtime.engine_exchange import EngineState
 from espnet_ros.runtime.health import CostmapHealth, NodeHealth
 
+MISSING_WARNING = 0.05
+"""Share of missing images from which /diagnostics warns."""
+
 
 def diagnostic_array(health: NodeHealth, node_name: str, stamp: Time) -> DiagnosticArray:
     """Return the message for /diagnostics (REP 107).
@@ -86,6 +89,14 @@ def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
     elif health.waits_for_clock:
         status.level = DiagnosticStatus.WARN
         status.message = "use_sim_time is set, but no time has come on /clock"
+    elif health.transport_problem:
+        status.level, status.message = DiagnosticStatus.WARN, health.transport_problem
+    elif health.missing_share >= MISSING_WARNING:
+        status.level = DiagnosticStatus.WARN
+        status.message = (
+            f"{health.missing_share:.0%} of the images on {health.image_topic} do not arrive, by the gaps in their "
+            "stamps (docs/robot.md, large images)"
+        )
     else:
         status.message = f"{counts.frame_rate:.1f} images/s"
     status.values = _key_values(
@@ -94,6 +105,7 @@ def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
         dropped=str(counts.dropped),
         refused=str(counts.refused),
         frame_rate=f"{counts.frame_rate:.1f} Hz",
+        missing=f"{health.missing_share:.0%}",
     )
     status.values += [KeyValue(key=f"dropped, {k}", value=str(v)) for k, v in sorted(counts.drop_reasons.items())]
     status.values += [KeyValue(key=f"refused, {k}", value=str(v)) for k, v in sorted(counts.refused_kinds.items())]

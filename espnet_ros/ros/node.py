@@ -14,11 +14,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import ParameterError, describe_error
-from espnet_ros.headers import clean_frame
+from espnet_ros.headers import clean_frame, stamp_nanoseconds
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
 from espnet_ros.ros.lifecycle import RobustLifecycleNode, StopSignals, spin_until_stopped
+from espnet_ros.ros.log_folder import NO_LOG_FILES, find_log_problem
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.node_parameters import NodeParameters
 from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
@@ -26,8 +27,10 @@ from espnet_ros.runtime.engine_exchange import EngineExchange, EngineState
 from espnet_ros.runtime.engine_parameters import changes_engine, check_change
 from espnet_ros.runtime.health import NodeHealth
 from espnet_ros.runtime.image_errors import ImageErrors
+from espnet_ros.runtime.image_gaps import ImageGaps
 from espnet_ros.runtime.image_worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageCounts, ImageWorker
 from espnet_ros.runtime.power_control import PowerControl
+from espnet_ros.runtime.shared_memory import find_shared_memory_problem
 
 _COSTMAP_CHECK_PERIOD = 0.1  # s
 _POWER_PERIOD = 1.0  # s; the governor's rules are tuned for it
@@ -37,12 +40,17 @@ _JOIN_TIMEOUT = 20.0  # s, for an image or an engine build in progress when the 
 class EspnetNode(RobustLifecycleNode):
     """Connects topics, parameters and lifecycle to `espnet_ros.runtime`.
 
+    Args:
+        transport_problem: why images may not arrive, for /diagnostics; "" if nothing is wrong.
+        **arguments: arguments of rclpy's node.
+
     Raises:
         ParameterError: a parameter given at start breaks its rule.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, transport_problem: str = "", **arguments: Any) -> None:
         super().__init__("espnet", **arguments)
+        self._transport_problem = transport_problem
         self._has_news = self.create_guard_condition(self._apply_parameters)
         self._node_parameters = NodeParameters(self, self._check_change, self._has_news.trigger)
         self._config = self._node_parameters.read()
@@ -51,6 +59,7 @@ class EspnetNode(RobustLifecycleNode):
         self._costmap: Optional[CostmapOutput] = None
         self._subscription: Optional[Any] = None
         self._image_errors = ImageErrors()
+        self._image_gaps = ImageGaps()
         self._health = HealthPublisher(self, self._describe_health)
         self._engine = EngineExchange(self._notice_engine_change)
         self._power = PowerControl(self._node_parameters, self._has_news.trigger)
@@ -107,6 +116,7 @@ class EspnetNode(RobustLifecycleNode):
             self._process_image, self._warn_of_image_error, self._config.max_rate, answered=self._power.add_image
         )
         self._image_errors = ImageErrors()
+        self._image_gaps = ImageGaps()
         self._worker.start()
         message_type, topic = self._input()
         self._subscription = self.create_subscription(message_type, topic, self.on_image, CAMERA_QOS)
@@ -144,6 +154,7 @@ class EspnetNode(RobustLifecycleNode):
         """Hand the newest image to the worker. What is published carries the frame as tf2 knows it."""
         message.header.frame_id = clean_frame(message.header.frame_id)
         if self._worker is not None:
+            self._image_gaps.add(stamp_nanoseconds(message.header))
             self._worker.offer(message)
 
     def _input(self) -> Any:
@@ -270,6 +281,8 @@ class EspnetNode(RobustLifecycleNode):
             last_failure=self._image_errors.last_failure,
             image_topic=self._image_topic(),
             image_timeout=timeout,
+            missing_share=self._image_gaps.missing_share(),
+            transport_problem=self._transport_problem,
             costmap=None if self._costmap is None else self._costmap.health(),
             power=self._power.report(self._config),
             waits_for_clock=self.get_parameter("use_sim_time").value and self.get_clock().now().nanoseconds == 0,
@@ -284,11 +297,15 @@ def main(args: Optional[List[str]] = None) -> int:
     """
     share_free_memory()
     stop = StopSignals()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    transport_problem, log_problem = find_shared_memory_problem(), find_log_problem()
+    arguments = [*(sys.argv if args is None else args), *(NO_LOG_FILES if log_problem else ())]
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     logger = rclpy.logging.get_logger("espnet")
     show_core_logs(logger)
+    for problem in filter(None, (transport_problem, log_problem)):
+        logger.warning(problem)
     try:
-        node = EspnetNode()
+        node = EspnetNode(transport_problem)
     except ParameterError as error:
         logger.fatal(str(error))
         rclpy.try_shutdown()

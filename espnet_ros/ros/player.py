@@ -28,6 +28,7 @@ from espnet_ros.image_encoding import decode_ids
 from espnet_ros.msg import CostmapLayers, EngineStatus
 from espnet_ros.ros.camera_odometry_messages import camera_to_msg, odometry_to_msg
 from espnet_ros.ros.conversions import image_to_msg
+from espnet_ros.ros.log_folder import log_arguments
 from espnet_ros.ros.node_process import NodeProcess
 from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
 
@@ -227,7 +228,9 @@ def open_player(domain_id: int, costmaps: Optional[CostmapRecorder] = None) -> I
     """Open a player in a ROS domain, with a thread that receives; both end with the block."""
     context = rclpy.Context()
     # Python handles Ctrl-C, so that it unwinds through the blocks that stop the node.
-    rclpy.init(context=context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        args=log_arguments(), context=context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO
+    )
     node = rclpy.create_node("espnet_player", context=context)
     player = Player(node, costmaps)
     executor = SingleThreadedExecutor(context=context)

@@ -46,6 +46,8 @@ class NodeHealth(NamedTuple):
         last_refusal: message of the last image that could not be used.
         last_failure: message of the last engine failure.
         image_topic: full name of the input topic.
+        missing_share: share of the camera's images that do not arrive, from 0 to 1; 0 if it is unknown.
+        transport_problem: why images may not arrive; "" if nothing is known.
         image_timeout: seconds without an image after which to warn.
         costmap: status of the costmap; None before the node is configured.
         power: status of power mode, telemetry and governor.
@@ -60,6 +62,8 @@ class NodeHealth(NamedTuple):
     last_failure: str
     image_topic: str
     image_timeout: float
+    missing_share: float = 0.0
+    transport_problem: str = ""
     costmap: Optional[CostmapHealth] = None
     power: Optional[PowerReport] = None
     waits_for_clock: bool = False

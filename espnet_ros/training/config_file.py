@@ -14,6 +14,7 @@ from typing_extensions import get_args, get_origin
 
 from espnet_ros.config import Rule
 from espnet_ros.errors import ParameterError
+from espnet_ros.resources import expand_user
 from espnet_ros.training.config import Augmentation, Source, TrainingConfig
 from espnet_ros.types import ImageSize
 
@@ -202,4 +203,4 @@ def _absolute(text: str, folder: Path, key: str) -> str:
     filled = os.path.expandvars(text)
     if "$" in filled:
         raise ParameterError(f"{key} '{text}': its environment variable must be set, is not")
-    return str((folder / Path(filled).expanduser()).resolve())
+    return str((folder / expand_user(filled)).resolve())

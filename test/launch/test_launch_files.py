@@ -82,10 +82,13 @@ def test_launch_files_compile(path):
     compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
-def test_the_transport_profile_is_xml_and_makes_room_for_images():
+def test_the_transport_profile_makes_room_for_two_images_and_fits_four_times_into_the_shared_memory_of_docker():
     root = ET.parse(REPOSITORY / "config" / "fastdds_large_images.xml").getroot()
-    sizes = [int(entry.text) for entry in root.iter() if entry.tag.endswith("segment_size")]
-    assert sizes == [64 * 1024 * 1024]
+    (segment,) = [int(entry.text) for entry in root.iter() if entry.tag.endswith("segment_size")]
+    (message,) = [int(entry.text) for entry in root.iter() if entry.tag.endswith("maxMessageSize")]
+    assert message > 1920 * 1080 * 3  # in one piece
+    assert segment > 2 * 1920 * 1080 * 3
+    assert 4 * 1.05 * segment < 64 * 2**20
 
 
 def test_rviz_shows_topics_that_the_node_publishes():

@@ -112,3 +112,21 @@ def test_engine_states_have_the_values_of_the_message():
     assert {state.name: state.value for state in EngineState} == {
         name: getattr(EngineStatus, name) for name in ("NONE", "BUILDING", "ACTIVE", "REPLACING", "FAILED")
     }
+
+
+def test_missing_images_are_a_warning_from_five_in_a_hundred_on():
+    few, many = (
+        statuses(missing_share=0.04)["front/espnet: images"],
+        statuses(missing_share=1 / 3)["front/espnet: images"],
+    )
+    assert few.level == DiagnosticStatus.OK
+    assert (many.level, values(many)["missing"]) == (DiagnosticStatus.WARN, "33%")
+    assert "33% of the images on /front/image do not arrive" in many.message
+
+
+def test_a_problem_of_the_transport_is_a_warning_until_there_is_a_worse_one():
+    problem = "no shared memory"
+    images = statuses(transport_problem=problem, missing_share=0.5)["front/espnet: images"]
+    assert (images.level, images.message) == (DiagnosticStatus.WARN, problem)
+    silent = statuses(transport_problem=problem, counts=TALLY.__class__(silence=3.0))["front/espnet: images"]
+    assert "no image on /front/image for 3.0 s" in silent.message

@@ -30,12 +30,14 @@ class Layout(NamedTuple):
     """Memory layout of an encoding.
 
     Attributes:
+        name: name of the encoding in sensor_msgs/image_encodings.hpp, which cv_bridge knows.
         channels: values per pixel.
         dtype: dtype of the values.
         to_bgr: converts (H, W) or (H, W, channels) to (H, W, 3) uint8 BGR.
         is_bayer: whether the values are a Bayer mosaic.
     """
 
+    name: str
     channels: int
     dtype: Any
     to_bgr: Conversion
@@ -60,22 +62,22 @@ def by_code(code: int) -> Conversion:
 def _of_both_depths(name: str, channels: int, code: int, is_bayer: bool = False) -> Dict[str, Layout]:
     convert = by_code(code)
     return {
-        f"{name}8": Layout(channels, np.uint8, convert, is_bayer),
-        f"{name}16": Layout(channels, np.uint16, convert, is_bayer),
+        f"{name}8": Layout(f"{name}8", channels, np.uint8, convert, is_bayer),
+        f"{name}16": Layout(f"{name}16", channels, np.uint16, convert, is_bayer),
     }
 
 
 ZERO_COPY: Dict[str, str] = {"bgr8": "bgr", "rgb8": "rgb", "8uc3": "bgr"}
 """Channel order of the encodings that need no conversion."""
 
-_UYVY = Layout(2, np.uint8, by_code(cv2.COLOR_YUV2BGR_UYVY))
-_YUYV = Layout(2, np.uint8, by_code(cv2.COLOR_YUV2BGR_YUY2))
+_UYVY = Layout("yuv422", 2, np.uint8, by_code(cv2.COLOR_YUV2BGR_UYVY))
+_YUYV = Layout("yuv422_yuy2", 2, np.uint8, by_code(cv2.COLOR_YUV2BGR_YUY2))
 _NAMED: Dict[str, Layout] = {
     **_of_both_depths("rgba", 4, cv2.COLOR_RGBA2BGR),
     **_of_both_depths("bgra", 4, cv2.COLOR_BGRA2BGR),
     **_of_both_depths("mono", 1, cv2.COLOR_GRAY2BGR),
-    "rgb16": Layout(3, np.uint16, by_code(cv2.COLOR_RGB2BGR)),
-    "bgr16": Layout(3, np.uint16, to_8_bit),
+    "rgb16": Layout("rgb16", 3, np.uint16, by_code(cv2.COLOR_RGB2BGR)),
+    "bgr16": Layout("bgr16", 3, np.uint16, to_8_bit),
     "yuv422": _UYVY,
     "uyvy": _UYVY,
     "yuv422_yuy2": _YUYV,

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import numpy as np
 
 from espnet_ros.errors import ImageError
-from espnet_ros.image_encoding.layouts import LAYOUTS, ZERO_COPY, ColorImage
+from espnet_ros.image_encoding.layouts import LAYOUTS, ZERO_COPY, ColorImage, Layout
 from espnet_ros.image_encoding.planar import PLANAR, decode_planar
 
 _SMALLEST_MOSAIC = 3
 """Pixels: OpenCV leaves smaller mosaics black."""
 
 
-def decode_raw(message: Any) -> ColorImage:
+Converter = Callable[[np.ndarray, Layout], np.ndarray]
+
+
+def decode_raw(message: Any, converter: Optional[Converter] = None) -> ColorImage:
     """Decode a raw image message; see ``decode``.
+
+    Args:
+        message: a sensor_msgs/Image, or an object with the same fields.
+        converter: converts contiguous (H, W) or (H, W, channels) pixels to (H, W, 3) uint8 BGR, in place of OpenCV.
 
     Raises:
         ImageError: the message breaks a rule. ``kind`` is ``encoding``, ``size``, ``step`` or ``data``.
@@ -36,7 +43,8 @@ def decode_raw(message: Any) -> ColorImage:
         raise ImageError("size", f"a {message.encoding} image's width must be even, is {message.width}")
     if layout.is_bayer:
         require_mosaic_size(raw, message.encoding)
-    return ColorImage(layout.to_bgr(np.ascontiguousarray(raw)), "bgr")
+    raw = np.ascontiguousarray(raw)
+    return ColorImage(layout.to_bgr(raw) if converter is None else converter(raw, layout), "bgr")
 
 
 def decode_ids(message: Any) -> np.ndarray:

@@ -1,4 +1,6 @@
+import sys
 from array import array
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,11 +12,21 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from espnet_ros.errors import ImageError
+from espnet_ros.ros import conversions
 from espnet_ros.ros.conversions import image_from_msg, image_to_msg
 
 HEIGHT, WIDTH = 4, 6
 RED, GREEN, BLUE = 200, 100, 50
 BGR = (BLUE, GREEN, RED)
+
+
+@pytest.fixture(params=["opencv", "cv_bridge"])
+def converter(request, monkeypatch):
+    """Both ways of converting what is not used in place."""
+    if request.param == "cv_bridge":
+        pytest.importorskip("cv_bridge", reason="needs cv_bridge, which only an apt install of ROS has")
+    monkeypatch.setattr(conversions, "has_cv_bridge", lambda: request.param == "cv_bridge")
+    return request.param
 
 
 def make_message(encoding, pixels, padding=0, is_bigendian=False):
@@ -78,7 +90,9 @@ EVENLY_COLOURED = [
 @pytest.mark.parametrize(
     ("encoding", "pixels", "color", "tolerance"), EVENLY_COLOURED, ids=[row[0] for row in EVENLY_COLOURED]
 )
-def test_every_encoding_gives_its_colour_with_and_without_padding(encoding, pixels, color, tolerance, padding):
+def test_every_encoding_gives_its_colour_with_and_without_padding(
+    converter, encoding, pixels, color, tolerance, padding
+):
     padding *= pixels.itemsize
     image = expected_bgr(make_message(encoding, pixels, padding))
     assert image.shape == (HEIGHT, WIDTH, 3)
@@ -86,7 +100,7 @@ def test_every_encoding_gives_its_colour_with_and_without_padding(encoding, pixe
     assert np.abs(image.astype(int) - color).max() <= tolerance
 
 
-def test_16_bit_pixels_are_read_in_either_byte_order():
+def test_16_bit_pixels_are_read_in_either_byte_order(converter):
     values = (np.arange(HEIGHT * WIDTH) * 257).reshape(HEIGHT, WIDTH)
     for dtype, is_bigendian in (("<u2", False), (">u2", True)):
         image = expected_bgr(make_message("mono16", values.astype(dtype), 4, is_bigendian))
@@ -220,3 +234,43 @@ def test_labels_become_mono8():
     message = image_to_msg(Header(), labels, "mono8")
     assert (message.step, bytes(message.data)) == (WIDTH, labels.tobytes())
     assert isinstance(message.data, array)
+
+
+@pytest.mark.parametrize("error", [ImportError, AttributeError, SystemError, OSError])
+def test_a_cv_bridge_that_does_not_work_is_as_good_as_none(monkeypatch, error):
+    def fail(*_, **__):
+        raise error("numpy.core.multiarray failed to import")
+
+    bridge = SimpleNamespace(CvBridge=lambda: SimpleNamespace(imgmsg_to_cv2=fail), CvBridgeError=TypeError)
+    monkeypatch.setitem(sys.modules, "cv_bridge", bridge)
+    conversions.has_cv_bridge.cache_clear()
+    try:
+        assert not conversions.has_cv_bridge()
+        assert image_from_msg(make_message("mono8", np.zeros((2, 2), np.uint8))).pixels.shape == (2, 2, 3)
+    finally:
+        conversions.has_cv_bridge.cache_clear()
+
+
+def test_cv_bridge_gets_the_encodings_that_it_knows_by_their_own_names(monkeypatch):
+    """A stand-in with the interface of cv_bridge 4.1.0 for Jazzy, which knows the names of sensor_msgs alone."""
+    asked = []
+
+    def convert(message, desired_encoding):
+        asked.append((message.encoding, message.step, desired_encoding))
+        return np.full((message.height, message.width, 3), 9, np.uint8)
+
+    bridge = SimpleNamespace(CvBridge=lambda: SimpleNamespace(imgmsg_to_cv2=convert), CvBridgeError=TypeError)
+    monkeypatch.setitem(sys.modules, "cv_bridge", bridge)
+    monkeypatch.setattr(conversions, "has_cv_bridge", lambda: True)
+    for encoding, channels in (("8UC1", 1), ("UYVY", 2), ("yuyv", 2), ("8UC4", 4), ("Bayer_RGGB8", 1)):
+        pixels = np.zeros((4, 6, channels), np.uint8) if channels > 1 else np.zeros((4, 6), np.uint8)
+        assert image_from_msg(make_message(encoding, pixels, padding=3)).pixels.tolist() == [[[9] * 3] * 6] * 4
+    assert asked == [
+        ("mono8", 6, "bgr8"),
+        ("yuv422", 12, "bgr8"),
+        ("yuv422_yuy2", 12, "bgr8"),
+        ("bgra8", 24, "bgr8"),
+        ("bayer_rggb8", 6, "bgr8"),
+    ]
+    for encoding in ("rgb8", "bgr8"):
+        assert expected_bgr(make_message(encoding, np.zeros((4, 6, 3), np.uint8))).max() == 0

@@ -99,9 +99,11 @@ class BagFrames:
 
     def _frame(self, stamp: int, image: np.ndarray, labels: Optional[np.ndarray]) -> Frame:
         name = f"{stamp / _NS:.3f} s"
-        if labels is not None:
-            check_labels(labels, image, f"{self._topics.labels} at {name}")
-        return Frame(name, stamp, image, labels)
+        if labels is None:
+            return Frame(name, stamp, image)
+        labels_name = f"{self._topics.labels} at {name} of {self.name}"
+        check_labels(labels, image, labels_name)
+        return Frame(name, stamp, image, labels, labels_name)
 
     def _check_pending(self, images: Dict[int, np.ndarray], dropped: int) -> None:
         """Check that no image was left without labels, unless labels were lost."""

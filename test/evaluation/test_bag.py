@@ -1,4 +1,5 @@
 import math
+import re
 
 import cv2
 import numpy as np
@@ -173,3 +174,15 @@ def test_a_folder_that_is_no_bag_is_refused(tmp_path):
         BagFrames(tmp_path)
     with pytest.raises(DatasetError, match=r"bag .*nowhere: cannot be read"):
         BagFrames(tmp_path / "nowhere")
+
+
+def test_labels_that_do_not_fit_are_named_by_bag_topic_and_time(tmp_path):
+    (frame,) = _frames(1)
+    messages = [
+        ("/image", IMAGE, 1, _raw(frame.image, "bgr8", 1_500_000_000)),
+        ("/label_image", IMAGE, 1, _raw(frame.labels[:3], "mono8", 1_500_000_000)),
+    ]
+    _write(tmp_path / "bag", messages)
+    expected = f"label image /label_image at 1.500 s of {tmp_path / 'bag'}: must have its image's size, 6x10, has 3x10"
+    with pytest.raises(DatasetError, match=re.escape(expected)):
+        list(BagFrames(tmp_path / "bag"))

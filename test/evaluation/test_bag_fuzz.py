@@ -121,13 +121,14 @@ def test_a_damaged_bag_gives_frames_or_an_error(whole_bags, tmp_path, kind):
         _recording(copy).write_bytes(damage(bytearray(original), random))
         frames, error = _read(copy)
         if error:
-            assert error.isprintable() and (str(copy) in error or error.startswith("label"))
+            assert error.isprintable() and str(copy) in error
             continue
         readable += 1
         assert 0 < len(frames) <= 2 * len(TRUTH)
         assert all(frame.image.dtype == np.uint8 and frame.image.shape[2] == 3 for frame in frames)
         if is_checked or damage is _cut:
             assert all(map(_is_original, frames)), f"variant {number} ({damage.__name__})"
+            assert len({frame.stamp_ns for frame in frames}) == len(frames)
     assert readable
 
 

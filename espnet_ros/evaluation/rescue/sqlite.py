@@ -103,7 +103,7 @@ def _rows(database: sqlite3.Connection, losses: Losses, name: str) -> Iterator[_
             begun = start + step
             step *= 2
     if reason is not None:
-        losses.add(Loss(f"{name}, row {last + 1}", f"{reason}, and so are all later rows", None))
+        losses.add(Loss(f"{name}, row {last + 1}", f"this and all later rows cannot be read: {reason}"))
 
 
 def _decode(text: bytes) -> str:

@@ -39,7 +39,9 @@ def read_label_file(path: Path) -> np.ndarray:
     except UNREADABLE as error:
         raise DatasetError(f"label image {path}: is damaged: {one_line(error)}") from error
     if objection is not None:
-        found = f"{pixels.shape[2] if pixels.ndim == 3 else 1} of {pixels.dtype}"
+        channels = pixels.shape[2] if pixels.ndim == 3 else 1
+        # Pillow before 11 widens 16 bits
+        found = f"{channels} of {'uint16' if _png_depth(data) == 16 else pixels.dtype}"
         raise DatasetError(f"label image {path}: must have one 8-bit channel of class ids, has {found}: {objection}")
     return pixels
 
@@ -60,10 +62,12 @@ def _objection(image: Image.Image, data: bytes, pixels: np.ndarray) -> Optional[
         if is_grey:
             return "all of its colour channels are equal; save one of them as a grey PNG"
         return f"it holds {mode} colours; replace each colour by the id of its class and save a grey or palette PNG"
-    depth = data[_PNG_DEPTH_AT] if data.startswith(_PNG_START) else 8
-    if mode == "L" and depth != 8:
-        return (
-            f"it is grey of {depth} bits, in which it cannot be told ids from brightness; save the ids with 8 bits "
-            "or as a palette PNG"
-        )
+    depth = _png_depth(data)
+    if mode == "L" and depth not in (None, 8):
+        return f"its values of {depth} bits may be ids or brightness; save the ids with 8 bits or as a palette PNG"
     return None
+
+
+def _png_depth(data: bytes) -> Optional[int]:
+    """Return the bits per sample of a PNG file; None for other files."""
+    return data[_PNG_DEPTH_AT] if data.startswith(_PNG_START) else None

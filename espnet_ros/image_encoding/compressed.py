@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from typing import Any, NamedTuple, Optional
 
 import cv2
@@ -15,9 +16,12 @@ from espnet_ros.image_encoding.layouts import LAYOUTS, ColorImage, to_8_bit
 from espnet_ros.image_encoding.pillow import UNREADABLE, read_size
 from espnet_ros.image_encoding.raw import require_mosaic_size
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 64_000_000
 """A header can claim more than the memory of the machine in a few bytes."""
-_PNG_START, _PNG_END, _PNG_SIZE_AT = b"\x89PNG\r\n\x1a\n", b"IEND", 16
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = struct.Struct(">4sIIBB3xI")  # IHDR, width, height, bits, colour type, checksum; at byte 12
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_MAX_DEFLATE_RATIO = 1032  # https://www.zlib.net/zlib_tech.html
 _WEBP = re.compile(rb"RIFF....WEBP", re.DOTALL)
 _OTHER_STARTS = (b"II*\x00", b"MM\x00*", b"BM")  # TIFF in either byte order, BMP
 _VIDEO_STARTS = (b"\x00\x00\x00\x01", b"\x00\x00\x01", b"OggS")  # H.264 and H.265; Theora
@@ -59,6 +63,8 @@ def decode_compressed(message: Any) -> ColorImage:
         structure = jpeg.read_jpeg(data)
         data = data[: structure.end]
         _require_size(structure.height, structure.width)
+    elif data.startswith(_PNG_START):
+        data = _read_png(data)
     else:
         _check_other(data, message.format, named)
     pixels = _decode_file(data, message.format, is_mosaic=_is_bayer(named.stored))
@@ -82,16 +88,8 @@ def _parse_format(text: str) -> _Format:
 
 
 def _check_other(data: bytes, file_format: str, named: _Format) -> None:
-    """Check size and completeness of a file other than JPEG."""
-    if data.startswith(_PNG_START):
-        if _PNG_END not in data:
-            raise ImageError(
-                "compressed", f"a compressed image must be complete, has no end marker in {len(data)} bytes"
-            )
-        if len(data) >= _PNG_SIZE_AT + 8:
-            width, height = struct.unpack_from(">II", data, _PNG_SIZE_AT)
-            _require_size(height, width)
-    elif _WEBP.match(data) or data.startswith(_OTHER_STARTS):
+    """Check the size of a file other than JPEG and PNG; say what it is if it is no picture."""
+    if _WEBP.match(data) or data.startswith(_OTHER_STARTS):
         try:
             size = read_size(data)
         except UNREADABLE as error:
@@ -110,6 +108,36 @@ def _check_other(data: bytes, file_format: str, named: _Format) -> None:
             "compressed",
             f"a compressed image must be JPEG, PNG, WebP, TIFF or BMP, is '{file_format}' and starts with {data[:8]!r}",
         )
+
+
+def _read_png(data: bytes) -> bytes:
+    """Return a PNG file without what follows its end.
+
+    OpenCV allocates what a chunk's length claims, so the lengths are checked; libpng checks the rest of the content.
+
+    Raises:
+        ImageError: a chunk is cut off, the header is damaged, or the file is too short for the size that it claims.
+    """
+    position = len(_PNG_START)
+    kind = b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        position += 12 + length
+        if position > len(data):
+            raise ImageError(
+                "compressed", f"a compressed image must be complete, has no end marker in {len(data)} bytes"
+            )
+    header = data[12 : 12 + _PNG_HEADER.size].ljust(_PNG_HEADER.size)
+    kind, width, height, bits, color_type, checksum = _PNG_HEADER.unpack(header)
+    if kind != b"IHDR" or checksum != zlib.crc32(data[12:29]):
+        raise ImageError("compressed", "a compressed image must be readable, has a damaged PNG header")
+    _require_size(height, width)
+    if height * width * bits * _PNG_CHANNELS.get(color_type, 1) // 8 > _MAX_DEFLATE_RATIO * len(data):
+        raise ImageError(
+            "compressed", f"a compressed image must be complete, has {len(data)} bytes for {height}x{width} pixels"
+        )
+    return data[:position]
 
 
 def _require_size(height: int, width: int) -> None:

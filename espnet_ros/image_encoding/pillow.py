@@ -1,4 +1,4 @@
-"""What Pillow reads from an image file: its header, and pixels that OpenCV would convert."""
+"""What Pillow reads from an image file: its header, and a reduced picture, without messages of libjpeg on stderr."""
 
 from __future__ import annotations
 
@@ -36,11 +36,16 @@ def read_size(data: bytes) -> Tuple[int, int]:
         return image.height, image.width
 
 
-def read_stored_pixels(data: bytes) -> np.ndarray:
-    """Return the pixels of an image file as they are stored: no colours for CMYK, indices for a palette.
+def read_reduced(data: bytes, divisor: int) -> np.ndarray:
+    """Decode a JPEG file at a fraction of its size, which takes less time.
+
+    Args:
+        data: the file.
+        divisor: of height and width: 1, 2, 4 or 8.
 
     Raises:
         one of ``UNREADABLE``: Pillow cannot decode the file.
     """
     with Image.open(io.BytesIO(data)) as image:
+        image.draft(image.mode, (max(1, image.width // divisor), max(1, image.height // divisor)))
         return np.asarray(image)

@@ -149,12 +149,14 @@ def test_a_small_file_that_claims_a_huge_picture_is_refused_before_it_is_decoded
     files = [
         png_of_size(50_000, 50_000),
         png_of_size(30_000, 30_000),
+        png_of_size(3_000, 4_000),
         with_size(jpeg, jpeg.index(b"\xff\xc0") + 5, ">HH", 65_000, 65_000),
+        with_size(jpeg, jpeg.index(b"\xff\xc0") + 5, ">HH", 3_000, 4_000),
         with_size(bmp, 18, "<ii", 20_000, 20_000),
     ]
     monkeypatch.setattr(cv2, "imdecode", None)
     for file in files:
-        with pytest.raises(ImageError, match=r"must have at most 100000000 pixels|exceeds limit"):
+        with pytest.raises(ImageError, match=r"must have at most 64000000 pixels|exceeds limit|must be complete, has"):
             decode(compressed("", file))
 
 
@@ -171,8 +173,30 @@ def test_a_png_cut_off_before_an_end_marker_is_refused(color_image):
     file = encode(".png", color_image)
     end = file[-12:]
     for share in (0.3, 0.9):
-        with pytest.raises(ImageError, match="cannot decode"):
+        with pytest.raises(ImageError, match="must be complete, has no end marker"):
             decode(compressed("png", file[: int(len(file) * share)] + end))
+
+
+def test_a_png_with_half_of_its_pixels_is_refused():
+    rows = bytes(30 * (1 + 3 * 40))
+    assert decode(compressed("png", png_of_size(30, 40, rows))).pixels.shape == (30, 40, 3)
+    with pytest.raises(ImageError, match="cannot decode"):
+        decode(compressed("png", png_of_size(30, 40, rows[: len(rows) // 2])))
+
+
+def test_a_png_whose_chunk_claims_more_than_the_file_is_refused_before_it_is_decoded(monkeypatch, color_image):
+    file = bytearray(encode(".png", color_image))
+    file[33] = 0x7F  # the highest byte of the length of the chunk after the header
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(ImageError, match="must be complete"):
+        decode(compressed("png", bytes(file)))
+
+
+def test_a_png_with_a_damaged_header_is_refused(color_image):
+    file = bytearray(encode(".png", color_image))
+    file[17] ^= 1  # a width that is 65,536 too large
+    with pytest.raises(ImageError, match="has a damaged PNG header"):
+        decode(compressed("png", bytes(file)))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff", ".bmp"])

@@ -32,7 +32,7 @@ setup(
         "typing-extensions",
     ],
     extras_require={
-        "native": ["llvmlite"],
+        "native": ["llvmlite>=0.45"],  # older ones have an LLVM without opaque pointers; needs Python 3.10
         "openvino": ["openvino"],
         "onnxruntime": ["onnxruntime", "onnx"],
         "torch": ["torch"],

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from espnet_ros.engines.base import CalibrationImages
+from espnet_ros.engines.cache_key import hash_sources
 from espnet_ros.evaluation.images import ImageFolder
 from espnet_ros.evaluation.losses import losses_of
 from espnet_ros.evaluation.sources import is_bag, open_bag
@@ -24,6 +25,9 @@ _logger = logging.getLogger(__name__)
 _FRAMES_PER_STREET = 12
 _FRAME_SPACING = 5.0  # m
 _FIRST_SEED = 1000
+_STREET_SOURCES = ("calibration.py", "synthetic/*.py", "costmap/camera.py", "costmap/pose.py")
+_RECORDED_SOURCES = ("evaluation/*.py", "image_encoding.py")
+"""Code that the calibration images depend on. Rendering them to see whether they changed would slow every start."""
 
 
 def calibration_images(source: str) -> CalibrationImages:
@@ -41,8 +45,8 @@ class StreetImages:
 
     @property
     def description(self) -> str:
-        """See ``CalibrationImages``."""
-        return "synthetic street"
+        """See ``CalibrationImages``. Changes with the code that draws the street."""
+        return f"synthetic street {hash_sources(*_STREET_SOURCES)[:16]}"
 
     def images(self, size: ImageSize, count: int) -> List[np.ndarray]:
         """See ``CalibrationImages``. Always returns ``count`` images."""
@@ -61,7 +65,7 @@ class RecordedImages:
 
     @property
     def description(self) -> str:
-        """See ``CalibrationImages``. Changes with the names, sizes and modification times of the source's files.
+        """See ``CalibrationImages``. Changes with the names, sizes and times of the source's files, and our reader.
 
         The images themselves are not read, because that would slow every start down.
         """
@@ -71,7 +75,8 @@ class RecordedImages:
             for file in sorted(path.iterdir()) if path.is_dir() else [path]:
                 status = file.stat()
                 files.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
-        return f"{path} {hashlib.sha256(' '.join(files).encode()).hexdigest()[:16]}"
+        code = hash_sources(*_RECORDED_SOURCES)
+        return f"{path} {hashlib.sha256(' '.join([*files, code]).encode()).hexdigest()[:16]}"
 
     def images(self, size: ImageSize, count: int) -> List[np.ndarray]:
         """See ``CalibrationImages``. A source with fewer images than ``count`` returns all of them."""

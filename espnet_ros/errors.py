@@ -86,7 +86,10 @@ class TrainingError(EspnetError):
 
 def describe_error(error: Exception) -> str:
     """Return the text of an error for users: the message, preceded by the type unless it is an ``EspnetError``."""
-    return str(error) if isinstance(error, EspnetError) else f"{type(error).__name__}: {one_line(error)}"
+    if isinstance(error, EspnetError):
+        return str(error)
+    name, message = type(error).__name__, one_line(error)
+    return name if message == name else f"{name}: {message}"
 
 
 def one_line(error: BaseException) -> str:

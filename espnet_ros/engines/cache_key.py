@@ -29,9 +29,11 @@ _VECTOR_FLAGS = {
 def engine_key(spec: EngineSpec, backend: str, version: str, precision: str, device: str) -> Dict[str, str]:
     """Return the key of an engine: everything that it depends on, by name.
 
-    Only the number of classes is in the key, because the class names and colours are applied to the labels later. The
-    number of threads is not, because it is set when an engine is loaded. Backends add what else they depend on, such
-    as the calibration images.
+    The code that builds an engine is in the key as a hash, so that a new release builds it again. Only the number of
+    classes is in the key, because the class names and colours are applied to the labels later. The number of threads is
+    not, because it is set when an engine is loaded, nor are the versions of torch and NumPy, whose results differ by
+    rounding and which a robot that starts from its cache may lack. Backends add what else they depend on, such as the
+    calibration images.
 
     Args:
         spec: what the engine is built from; its weights have been located.
@@ -46,7 +48,7 @@ def engine_key(spec: EngineSpec, backend: str, version: str, precision: str, dev
         "version": version,
         "precision": precision,
         "device": device,
-        "code": _hash_sources(backend),
+        "code": hash_sources(*_SHARED_SOURCES, f"engines/{backend}*.py", f"engines/{backend}/*.py"),
         "weights": checkpoint.sha256,
         "network": checkpoint.network,
         "alpha": str(checkpoint.alpha),
@@ -97,9 +99,8 @@ def _vector_flags(core: Mapping[str, str]) -> FrozenSet[str]:
     return frozenset(found)
 
 
-def _hash_sources(backend: str) -> str:
-    """Return the SHA-256 of the code that determines the content of an entry, so that a new release rebuilds it."""
-    patterns = (*_SHARED_SOURCES, f"engines/{backend}*.py", f"engines/{backend}/*.py")
+def hash_sources(*patterns: str) -> str:
+    """Return the SHA-256 of the package's files that match the patterns, which are relative to the package."""
     sources = sorted({path for pattern in patterns for path in PACKAGE.glob(pattern)})
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 

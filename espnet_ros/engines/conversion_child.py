@@ -10,12 +10,13 @@ import os
 import pickle
 import subprocess
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
 from espnet_ros.engines.base import EngineSpec
-from espnet_ros.errors import DatasetError, EngineError, WeightsError
+from espnet_ros.errors import DatasetError, EngineError, WeightsError, describe_error, one_line
 
 _NICENESS = 10
 _FORWARDED_ERRORS = {error.__name__: error for error in (WeightsError, DatasetError)}
@@ -60,7 +61,7 @@ def convert_in_child(module: str, product: str, request: ConversionRequest) -> N
     )
     if child.returncode == 0:
         return
-    lines = child.stderr.decode(errors="replace").strip().splitlines()
+    lines = [line for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
     last = lines[-1] if lines else "no message"
     kind, _, message = last.partition(": ")
     if kind in _FORWARDED_ERRORS:
@@ -78,6 +79,10 @@ def serve_conversion(convert: Callable[[ConversionRequest], None]) -> int:
     try:
         convert(request)
     except tuple(_FORWARDED_ERRORS.values()) as error:
-        sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"{type(error).__name__}: {one_line(error)}\n")
+        return 1
+    except Exception as error:  # the parent reports the last line only
+        traceback.print_exc()
+        sys.stderr.write(f"{describe_error(error)}\n")
         return 1
     return 0

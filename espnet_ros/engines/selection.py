@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
 from typing import Callable, Collection, Dict, List, NamedTuple
 
 from espnet_ros.engines.base import Engine, EngineSpec
 from espnet_ros.engines.fake import LATENCY_VARIABLE, FakeEngine
-from espnet_ros.errors import EngineError
+from espnet_ros.errors import EngineError, EspnetError, describe_error, one_line
 
 _logger = logging.getLogger(__name__)
 
@@ -33,16 +35,16 @@ class Candidate(NamedTuple):
 def list_candidates(requested: str) -> List[Candidate]:
     """Return the backends to try for a request on this machine, the best one first. Imports none of them."""
     if requested != "auto":
-        return [Candidate(requested, "requested", _missing_module(requested))]
+        return [Candidate(requested, "requested", _installation_problem(requested))]
     gpu = "an NVIDIA device is present"
     no_gpu = "" if has_nvidia_device() else "no NVIDIA device"
     return [
-        Candidate("tensorrt", f"auto: {gpu}", no_gpu or _missing_module("tensorrt")),
-        Candidate("torch", f"auto: {gpu}", no_gpu or _missing_module("torch"), "cuda"),
-        Candidate("native", "auto: the fastest on a CPU", _missing_module("native")),
-        Candidate("openvino", "auto: fast on any CPU", _missing_module("openvino")),
-        Candidate("onnxruntime", "auto: runs on any CPU", _missing_module("onnxruntime")),
-        Candidate("torch", "auto: runs anywhere", _missing_module("torch"), "cpu"),
+        Candidate("tensorrt", f"auto: {gpu}", no_gpu or _installation_problem("tensorrt")),
+        Candidate("torch", f"auto: {gpu}", no_gpu or _installation_problem("torch"), "cuda"),
+        Candidate("native", "auto: the fastest on a CPU", _installation_problem("native")),
+        Candidate("openvino", "auto: fast on any CPU", _installation_problem("openvino")),
+        Candidate("onnxruntime", "auto: runs on any CPU", _installation_problem("onnxruntime")),
+        Candidate("torch", "auto: runs anywhere", _installation_problem("torch"), "cpu"),
     ]
 
 
@@ -88,9 +90,13 @@ def build_engine(spec: EngineSpec, excluded: Collection[str] = ()) -> Engine:
                 raise
             failures.append(f"{candidate.backend}: {error}")
             _logger.warning("backend %s cannot be used: %s", candidate.backend, error)
-        except ImportError as error:  # installed, but it cannot be loaded
-            failures.append(f"{candidate.backend}: {error}")
-            _logger.warning("backend %s cannot be loaded: %s", candidate.backend, error)
+        except EspnetError:  # the request is at fault, not the backend
+            raise
+        except Exception as error:  # installed, but a part of it is missing, damaged or does not fit this machine
+            reason = one_line(error) if isinstance(error, ImportError) else describe_error(error)
+            failures.append(f"{candidate.backend}: {reason}")
+            _logger.warning("backend %s cannot be loaded: %s", candidate.backend, reason)
+            _logger.debug("backend %s cannot be loaded", candidate.backend, exc_info=True)
     raise EngineError(_refusal(spec.backend, failures))
 
 
@@ -139,6 +145,8 @@ def _build_fake(spec: EngineSpec, _candidate: Candidate) -> Engine:
 
 _MODULES = {"native": "llvmlite"}
 """Python module of a backend, if its name is not the backend's."""
+_MIN_VERSIONS = {"native": (0, 45)}
+"""Older releases of llvmlite have an LLVM without opaque pointers. Keep it equal to that in setup.py."""
 BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
     "tensorrt": _build_tensorrt,
     "onnxruntime": _build_onnxruntime,
@@ -149,15 +157,34 @@ BUILDERS: Dict[str, Callable[[EngineSpec, Candidate], Engine]] = {
 }
 
 
-def _missing_module(backend: str) -> str:
+def _installation_problem(backend: str) -> str:
+    """Return why a backend cannot run, as far as that is known without importing it; "" if it may."""
     module = _MODULES.get(backend, backend)
-    if backend == "fake" or is_installed(module):
+    if backend != "fake" and not is_installed(module):
+        return f"Python module '{module}' is not installed"
+    if backend not in _MIN_VERSIONS:
         return ""
-    return f"Python module '{module}' is not installed"
+    wanted, found = _MIN_VERSIONS[backend], installed_version(module)
+    numbers = tuple(map(int, re.findall(r"\d+", found)[: len(wanted)]))
+    if not numbers or numbers >= wanted:
+        return ""
+    return f"needs {module} {'.'.join(map(str, wanted))} or newer, has {found}"
 
 
 def is_installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+    """Return whether a module can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError, AttributeError):  # loaded in an unusual way, or damaged: importing it will tell
+        return True
+
+
+def installed_version(module: str) -> str:
+    """Return the version of an installed module, without importing it; "" if it is unknown."""
+    try:
+        return importlib.metadata.version(module)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def has_nvidia_device() -> bool:

@@ -1,7 +1,12 @@
+import ast
+import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from espnet_ros.calibration import calibration_images
 from espnet_ros.classes import load_class_table
 from espnet_ros.engines import EngineSpec, cache_key
 from espnet_ros.engines.cache_key import cpu_device, describe_cpu, engine_key
@@ -106,6 +111,82 @@ def test_changed_code_is_another_key_for_the_backends_that_it_builds(package, so
     (package / source).write_text("other")
     after = codes()
     assert {name for name in before if before[name] != after[name]} == backends
+
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NOT_IN_THE_CONTENT = re.compile(
+    r"(config|errors|resources|types|classes|engines/(__init__|base|cache\w*|conversion_child|fake|selection|torch_engine)"
+    r"|model/download|synthetic/(recording|ground_truth)|tiling|telemetry)\b.*"
+)
+"""Modules that define parameters, errors, values and the process that builds, but compute nothing in an engine; and
+the engine torch, which TensorRT's is compared with: its labels are those of the graph."""
+
+
+def _imported_modules(name):
+    """Modules of the package that a module imports, anywhere in it, as paths."""
+    for node in ast.walk(ast.parse((REPOSITORY / "espnet_ros" / name).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("espnet_ros"):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for dotted in names:
+                path = dotted.replace(".", "/").partition("/")[2]
+                for candidate in (f"{path}.py", f"{path}/__init__.py"):
+                    if path and (REPOSITORY / "espnet_ros" / candidate).is_file():
+                        yield candidate
+
+
+def _needed_modules(*start):
+    found, waiting = set(), list(start)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and not NOT_IN_THE_CONTENT.fullmatch(name):
+            found.add(name)
+            waiting += _imported_modules(name)
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("backend", "start"),
+    [
+        ("native", ["engines/native/export.py", "calibration.py"]),
+        ("openvino", ["engines/openvino_export.py", "calibration.py"]),
+        ("tensorrt", ["engines/tensorrt/conversion.py", "engines/tensorrt/build.py", "calibration.py"]),
+        ("onnxruntime", ["engines/onnx_export.py"]),
+    ],
+)
+def test_each_module_that_computes_an_engine_is_in_its_key(monkeypatch, tmp_path, backend, start):
+    package = tmp_path / "espnet_ros"
+    shutil.copytree(REPOSITORY / "espnet_ros", package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache_key, "PACKAGE", package)
+    recorded = calibration_images(str(tmp_path))
+
+    def key():
+        code = engine_key(SPEC, **{**BUILT, "backend": backend})["code"]
+        return code, calibration_images("").description, recorded.description
+
+    before, needed = key(), _needed_modules(*start)
+    assert len(needed) > 5
+    missing = []
+    for name in needed:
+        text = (package / name).read_text()
+        (package / name).write_text(text + "# changed")
+        if key() == before:
+            missing.append(name)
+        (package / name).write_text(text)
+    assert key() == before
+    assert missing == []
+
+
+def test_a_redrawn_street_is_other_calibration_images(monkeypatch, package):
+    for name in ("synthetic/textures.py", "costmap/camera.py", "evaluation/images.py"):
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text(name)
+    street, recorded = calibration_images(""), calibration_images(str(package / "evaluation"))
+    before = street.description, recorded.description
+    (package / "synthetic/textures.py").write_text("other")
+    assert (street.description == before[0], recorded.description == before[1]) == (False, True)
+    redrawn = street.description
+    (package / "costmap/camera.py").write_text("other")
+    assert street.description != redrawn
 
 
 def test_an_x86_cpu_is_its_name_and_vector_flags():

@@ -14,7 +14,7 @@ from espnet_ros.engines.base import EngineOutput, EngineSpec, check_pixels
 from espnet_ros.engines.cache import EngineCache
 from espnet_ros.engines.cache_key import cpu_device, cpu_flags, engine_key
 from espnet_ros.engines.native.export import export_in_child
-from espnet_ros.engines.native.machine_code import MachineCode
+from espnet_ros.engines.native.machine_code import MachineCode, host_cpu
 from espnet_ros.engines.native.vectors import VectorUnit, choose_unit
 from espnet_ros.errors import EngineError
 
@@ -91,6 +91,7 @@ class NativeEngine:
         spec = self.spec
         key = engine_key(spec, self.backend, llvmlite.__version__, precision, cpu_device())
         key["calibration"] = spec.calibration.description
+        key["target"] = " ".join(host_cpu())
         cache, name = EngineCache(spec.cache), spec.checkpoint.name
         entry = cache.find_or_build(key, lambda folder: export_in_child(spec, precision, folder), name)
         agreement = read_agreement_result(entry)

@@ -19,7 +19,7 @@ import numpy as np
 from espnet_ros.engines.native.emission import END_TIME, PROGRESS_STRIDE, emit
 from espnet_ros.engines.native.program import WORD, Program
 from espnet_ros.engines.native.vectors import VectorUnit
-from espnet_ros.errors import EngineError
+from espnet_ros.errors import EngineError, one_line
 from espnet_ros.types import ImageSize
 
 CODE_FILE = "code.o"
@@ -46,7 +46,7 @@ def write_machine_code(program: Program, unit: VectorUnit, folder: Path) -> None
         module = llvm.parse_assembly(emit(program, unit))
         module.verify()
     except RuntimeError as error:
-        raise EngineError(f"code for {unit.name} is not valid: {error}") from error
+        raise EngineError(f"code for {unit.name} is not valid: {one_line(error)}") from error
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     # the code is vectorised and unrolled already, and these passes take long
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
@@ -100,7 +100,7 @@ class MachineCode:
                 raise ValueError(f"{CODE_FILE} does not have the SHA-256 recorded in {_LAYOUT_FILE}")
             self._code = _load(code)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise EngineError(f"machine code in {folder} cannot be loaded: {error}") from error
+            raise EngineError(f"machine code in {folder} cannot be loaded: {one_line(error)}") from error
         signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
         self._run: Optional[Any] = signature(self._code.get_function_address("run"))
         self.size = ImageSize(*layout["size"])
@@ -214,12 +214,16 @@ def current_core() -> int:
         return -1
 
 
+def host_cpu() -> Tuple[str, str]:
+    """Return the name and features of this CPU as LLVM sees them; it may use any of these in the code."""
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
 def _target_machine() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    features = llvm.get_host_cpu_features().flatten()
-    return target.create_target_machine(llvm.get_host_cpu_name(), features, opt=3, jit=True)
+    name, features = host_cpu()
+    return llvm.Target.from_default_triple().create_target_machine(name, features, opt=3, jit=True)
 
 
 def _load(code: bytes) -> Any:

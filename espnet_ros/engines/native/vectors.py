@@ -102,7 +102,8 @@ class VectorWriter:
         b, bits = self.b, 32 * self.unit.lanes
         if element == FP32:
             return self.fma(b.bitcast(pixels, self.floats), b.bitcast(weights, self.floats), total)
-        kind = {BF16: self.bfloats, INT8: self.bytes}[element]
+        # LLVM 21 and newer take int8 vectors, and accept the int32 vectors that older versions require
+        kind = {BF16: self.bfloats, INT8: self.words}[element]
         name = {BF16: f"llvm.x86.avx512bf16.dpbf16ps.{bits}", INT8: f"llvm.x86.avx512.vpdpbusd.{bits}"}[element]
         return self.call(name, total.type, [total, b.bitcast(pixels, kind), b.bitcast(weights, kind)])
 

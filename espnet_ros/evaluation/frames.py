@@ -18,6 +18,7 @@ FIRST_STAMP_NS = 1_000_000_000
 MASK_IDS = {0, UNLABELLED}
 """Ids of a mask, which is 0 or 255."""
 _MAX_CITYSCAPES_LABEL_ID = 33
+_MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,17 @@ def check_label_ids(labels: np.ndarray, table: ClassTable, name: str) -> None:
     outside = [label for label in present_ids(labels) if len(table) <= label < UNLABELLED]
     if outside:
         is_raw_cityscapes = table.name == "cityscapes" and max(outside) <= _MAX_CITYSCAPES_LABEL_ID
+        remedy = "these look like labelIds of Cityscapes: use its labelTrainIds"
         raise DatasetError(
             f"labels of {name}: ids must be 0..{len(table) - 1} of class table '{table.name}' or {UNLABELLED} "
-            f"(unlabelled), but {', '.join(map(str, outside))} occur{'s' if len(outside) == 1 else ''}"
-            + ("; these look like labelIds of Cityscapes: use its labelTrainIds" if is_raw_cityscapes else "")
+            f"(unlabelled), but {_listed(outside)} occur{'s' if len(outside) == 1 else ''}; "
+            + (remedy if is_raw_cityscapes else f"map them to ids of the table or to {UNLABELLED}")
         )
+
+
+def _listed(ids: List[int]) -> str:
+    shown = ", ".join(map(str, ids[:_MAX_LISTED]))
+    return shown if len(ids) <= _MAX_LISTED else f"{shown} and {len(ids) - _MAX_LISTED} others"
 
 
 def check_no_mask(ids: Iterable[int], table: ClassTable, name: str) -> None:

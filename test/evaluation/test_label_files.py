@@ -199,8 +199,14 @@ def test_label_ids_of_cityscapes_are_recognised():
     cityscapes = load_class_table("cityscapes")
     with pytest.raises(DatasetError, match="but 23, 26 occur; these look like labelIds of Cityscapes: use its labelTr"):
         check_label_ids(np.array([[7, 23, 26, 255]], np.uint8), cityscapes, "x")
-    with pytest.raises(DatasetError, match="but 26, 200 occur$"):
+    with pytest.raises(DatasetError, match="but 26, 200 occur; map them to ids of the table or to 255$"):
         check_label_ids(np.array([[26, 200]], np.uint8), cityscapes, "x")
+
+
+def test_many_ids_outside_the_table_are_counted():
+    brightness = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    with pytest.raises(DatasetError, match="but 12, 13, 14, 15, 16, 17, 18, 19, 20, 21 and 233 others occur; "):
+        check_label_ids(brightness, TABLE, "x")
 
 
 def folders(tmp_path, *label_files):

@@ -3,7 +3,8 @@ import pytest
 from espnet_ros.commands.params_file import read_params_file
 from espnet_ros.errors import ParameterError
 
-NAMES = ("alpha", "weights")
+NAMES = ("alpha", "weights", "max_rate", "autostart", "governor")
+SECTIONS_IN_ORDER = [("/**", "alpha: 3, weights: a"), ("/espnet", "alpha: 5"), ("/**", "alpha: 8")]
 
 
 @pytest.fixture
@@ -59,6 +60,87 @@ def test_the_later_section_wins(read):
 
 def test_other_parameters_are_ignored(read):
     assert read("/**: {ros__parameters: {use_sim_time: true, qos_overrides: {a: 1}, alpha: 3}}") == {"alpha": 3}
+
+
+# What rclpy 7.1 (Jazzy) reads; YAML 1.1 reads some of them differently.
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("alpha: 0x3", 3),
+        ("alpha: 0X5", 5),
+        ("alpha: 010", 8),
+        ("alpha: 0o10", "0o10"),
+        ("alpha: 08", 8.0),
+        ("alpha: 0b11", "0b11"),
+        ("alpha: 1_024", "1_024"),
+        ("alpha: +3", 3),
+        ("alpha: '3'", "3"),
+        ("alpha: !!str 3", "3"),
+        ("alpha: null", "null"),
+        ("alpha: ~", "~"),
+        ("alpha: []", None),
+        ("alpha: &a 3", 3),
+        ("alpha: 3, alpha: 5", 5),
+        ("max_rate: 10", 10.0),
+        ("max_rate: 1e3", 1000.0),
+        ("max_rate: 1.5E+2", 150.0),
+        ("max_rate: .5", 0.5),
+        ("max_rate: 0x1p3", 8.0),
+        ("max_rate: -.INF", float("-inf")),
+        ("max_rate: Infinity", float("inf")),
+        ("max_rate: 1e400", "1e400"),
+        ("max_rate: 1e-400", "1e-400"),
+        ("max_rate: 1e", "1e"),
+        ("max_rate: 2024-01-01", "2024-01-01"),
+        ("max_rate: 9223372036854775808", 9223372036854775808.0),
+        ("autostart: yes", True),
+        ("autostart: Off", False),
+        ("autostart: y", True),
+        ("autostart: N", False),
+        ("autostart: tRUE", "tRUE"),
+        ("autostart: 1", 1),
+        ("governor: off", "off"),
+        ("governor: 'off'", "off"),
+        ("weights: [a, b]", ["a", "b"]),
+        ("weights: !x a", "a"),
+        ("weights: ''", ""),
+    ],
+)
+def test_a_value_is_read_as_ros_reads_it(read, value, expected):
+    (found,) = read(f"/**: {{ros__parameters: {{{value}}}}}").values()
+    assert (type(found), found) == (type(expected), expected)
+
+
+def test_a_repeated_section_keeps_its_place(read):
+    sections = [f"{name}: {{ros__parameters: {{{value}}}}}" for name, value in SECTIONS_IN_ORDER]
+    assert read("\n".join(sections)) == {"alpha": 5, "weights": "a"}
+    assert read(sections[0] + "\n---\n" + sections[1]) == {"alpha": 5, "weights": "a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/**: {ros__parameters: {alpha: &a 3, input_height: *a}}", "ROS does not support aliases, at line 1"),
+        ("/**:\n  ros__parameters:\n    alpha:\n", "alpha has no value, at line"),
+        ("/**: {ros__parameters: {weights: [1, a]}}", r"the elements of weights must be of one type, are \[1, 'a'\]"),
+        ("/**: {ros__parameters: {weights: [[1]]}}", "a list must have plain values only"),
+        ("/**: {ros__parameters: {alpha: 3}, ros__parameters: {alpha: 5}}", "must have 'ros__parameters' once"),
+        ("esp net: {ros__parameters: {alpha: 3}}", "'/esp net' is not the name of a node"),
+        ("//espnet: {ros__parameters: {alpha: 3}}", "'//espnet' is not the name of a node"),
+        ("/**: {ros__parameters: {[1]: 3}}", "a key must be a name"),
+        ("\x00\x01", "cannot be read: unacceptable character #x0000: special characters are not allowed in"),
+    ],
+)
+def test_what_ros_refuses_is_refused_in_one_line(read, text, message):
+    with pytest.raises(ParameterError, match=f"robot.yaml: .*{message}") as caught:
+        read(text)
+    assert str(caught.value).isprintable()
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "robot.yaml").write_bytes(b"/**: \xff\xfe")
+    with pytest.raises(ParameterError, match="robot.yaml: cannot be read: 'utf-8' codec can't decode byte 0xff"):
+        read_params_file(tmp_path / "robot.yaml", "/espnet", NAMES)
 
 
 @pytest.mark.parametrize(

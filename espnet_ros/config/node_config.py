@@ -136,7 +136,7 @@ def coerce(name: str, value: Any) -> Any:
     if isinstance(default_of(name), float) and type(value) is int:
         return float(value)
     rule = rule_of(name)
-    if rule.is_plain_text and not isinstance(value, str):
+    if rule.is_plain_text and value is not None and not isinstance(value, str):
         if isinstance(value, bool) and str(value).lower() in rule.choices:  # "true" without quotes
             return str(value).lower()
         if value is False:  # "off" without quotes

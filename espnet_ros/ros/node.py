@@ -8,7 +8,6 @@ from typing import Any, Dict, List, Optional, Union
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from espnet_ros.config import NodeConfig
@@ -22,6 +21,7 @@ from espnet_ros.ros.lifecycle import RobustLifecycleNode, StopSignals, spin_unti
 from espnet_ros.ros.log_folder import NO_LOG_FILES, find_log_problem
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.node_parameters import NodeParameters
+from espnet_ros.ros.parameters import init_ros
 from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
 from espnet_ros.runtime.engine_exchange import EngineExchange, EngineState
 from espnet_ros.runtime.engine_parameters import changes_engine, check_change
@@ -293,18 +293,18 @@ def main(args: Optional[List[str]] = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
     Returns:
-        Exit code: 0 after a signal, 1 if a parameter given at start breaks its rule.
+        Exit code: 0 after a signal, 1 if ROS refuses the arguments or a parameter given at start breaks its rule.
     """
     share_free_memory()
     stop = StopSignals()
     transport_problem, log_problem = find_shared_memory_problem(), find_log_problem()
     arguments = [*(sys.argv if args is None else args), *(NO_LOG_FILES if log_problem else ())]
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     logger = rclpy.logging.get_logger("espnet")
-    show_core_logs(logger)
-    for problem in filter(None, (transport_problem, log_problem)):
-        logger.warning(problem)
     try:
+        init_ros(arguments)
+        show_core_logs(logger)
+        for problem in filter(None, (transport_problem, log_problem)):
+            logger.warning(problem)
         node = EspnetNode(transport_problem)
     except ParameterError as error:
         logger.fatal(str(error))

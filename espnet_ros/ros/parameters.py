@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable
+import re
+from typing import Any, Dict, Iterable, List
 
+import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 
 from espnet_ros.config import NodeConfig, check_value, coerce, default_of, names_where, rule_of
-from espnet_ros.errors import ParameterError
+from espnet_ros.errors import ParameterError, one_line
 
 NAMES = names_where(lambda rule: True)
+_SOURCE_LINE = re.compile(r" ?,? at \S+\.c(pp)?:\d+")
+"""Places in ROS's sources, which its messages have."""
+
+
+def init_ros(arguments: List[str]) -> None:
+    """Initialise rclpy without its signal handlers.
+
+    Raises:
+        ParameterError: ROS refuses the arguments, or a parameter file among them.
+    """
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # RCLError has no public module
+        reason = _SOURCE_LINE.sub("", one_line(error))
+        raise ParameterError(f"ROS refuses the node's arguments: {reason}") from error
 
 
 def declare(node: Node) -> None:
@@ -28,6 +46,9 @@ def declare(node: Node) -> None:
             raise ParameterError(f"{name} must be of type {type(default_of(name)).__name__}: {error}") from error
         except InvalidParameterValueException as error:
             raise ParameterError(f"{name}: {error}") from error
+    for name in NAMES:
+        if node.get_parameter_or(name).value is None:  # an empty list or mapping in a parameter file
+            raise ParameterError(f"{name} must be of type {type(default_of(name)).__name__}, has no value")
     for name, value in values(node.get_parameters(list(NAMES))).items():
         check_value(name, value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
@@ -21,6 +22,7 @@ from espnet_ros.benchmark.street import street_images
 from espnet_ros.commands import benchmark_power
 from espnet_ros.commands.benchmark_options import image_size, whole_positive, write_json, write_text
 from espnet_ros.commands.options import add_command
+from espnet_ros.commands.segment_files import read_image
 from espnet_ros.config import NodeConfig, rule_of
 from espnet_ros.costmap.costmap import Costmap
 from espnet_ros.errors import DatasetError
@@ -222,7 +224,10 @@ def _load_images(folder: Optional[Path], size: ImageSize) -> List[np.ndarray]:
         paths = sorted(folder.iterdir())
     except OSError as error:
         raise DatasetError(f"image folder {folder}: cannot be listed: {error.strerror}") from error
-    images = [image for image in map(cv2.imread, map(str, paths)) if image is not None]
+    images = []
+    for path in paths:
+        with suppress(DatasetError):  # not an image
+            images.append(read_image(path))
     if not images:
         raise DatasetError(f"image folder {folder}: must hold a readable image, holds none")
     return images

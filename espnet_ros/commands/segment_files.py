@@ -10,7 +10,7 @@ import numpy as np
 
 from espnet_ros.classes import ClassTable
 from espnet_ros.errors import DatasetError
-from espnet_ros.evaluation.images import IMAGE_SUFFIXES, VideoFile
+from espnet_ros.evaluation.images import IMAGE_SUFFIXES, VideoFile, opencv_name
 from espnet_ros.image_encoding import ColorImage
 from espnet_ros.overlay import blend_overlay
 
@@ -72,7 +72,8 @@ class VideoWriter:
     def write(self, frame: np.ndarray) -> None:
         if self._writer is None:
             size = (frame.shape[1], frame.shape[0])
-            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size)
+            name = opencv_name(self._path, f"video {self._path}")
+            self._writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size)
             if not self._writer.isOpened():
                 raise DatasetError(f"video {self._path}: cannot be written as MP4 of {size[1]}x{size[0]} pixels")
         self._writer.write(frame)
@@ -89,7 +90,10 @@ def read_image(path: Path) -> np.ndarray:
         DatasetError: the file is not an image or has more pixels than OpenCV reads.
     """
     try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        data = np.frombuffer(path.read_bytes(), np.uint8)  # OpenCV opens no file whose name is not UTF-8
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except OSError as error:
+        raise DatasetError(f"image {path}: cannot be read: {error.strerror}") from error
     except cv2.error as error:
         if "IO_MAX_IMAGE_PIXELS" not in str(error):
             raise DatasetError(f"image {path}: cannot be read: {error.err}") from error
@@ -115,18 +119,22 @@ def make_folder(folder: Path) -> None:
 
 def _write(path: Path, pixels: np.ndarray) -> None:
     try:
-        is_written = cv2.imwrite(str(path), pixels)
+        is_encoded, data = cv2.imencode(path.suffix, pixels)
+        if not is_encoded:
+            raise DatasetError(f"image {path}: cannot be written as {path.suffix}")
+        path.write_bytes(data.tobytes())
     except cv2.error as error:
         raise DatasetError(f"image {path}: cannot be written: {error.err}") from error
-    if not is_written:
-        raise DatasetError(f"image {path}: cannot be written")
+    except OSError as error:
+        raise DatasetError(f"image {path}: cannot be written: {error.strerror}") from error
 
 
 def open_video(path: Path) -> Optional[VideoFile]:
     """Return the input as a video, or None if it is a folder or an image."""
     if not path.exists():
         raise DatasetError(f"input {path}: no such file or folder")
-    is_image = path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or cv2.haveImageReader(str(path))
+    is_image = path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+    is_image = is_image or cv2.haveImageReader(opencv_name(path, f"input {path}"))
     return None if is_image else VideoFile(path)
 
 

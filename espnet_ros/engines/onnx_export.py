@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from pathlib import Path
@@ -52,7 +53,7 @@ def export(request: ConversionRequest) -> None:
 
     checkpoint, folder = request.spec.checkpoint, request.folder
     graph = SegmentationGraph(load_network(checkpoint), checkpoint).eval()
-    complete = folder / model_file("uint8", with_confidence=True)
+    exported = io.BytesIO()  # some of onnx's functions open no file whose name is not UTF-8
     sizes = {1: "height", 2: "width"}
     with torch.inference_mode(), warnings.catch_warnings():
         # the warning recommends the newer exporter, which needs another package
@@ -61,18 +62,18 @@ def export(request: ConversionRequest) -> None:
             graph,
             # the trace does not depend on the size, and a small example saves time and memory
             (torch.zeros(1, *_EXAMPLE_SIZE, 3, dtype=torch.uint8),),
-            str(complete),
+            exported,  # type: ignore[arg-type]  # its annotation leaves streams out
             dynamo=False,
             opset_version=_OPSET,
             input_names=[PIXELS],
             output_names=[LABELS, CONFIDENCE],
             dynamic_axes={PIXELS: sizes, LABELS: sizes, CONFIDENCE: sizes},
         )
-    model = onnx.load(str(complete))
+    model = onnx.load_model_from_string(exported.getvalue())
     _fix_size(model, request.spec.input_size)
-    onnx.save(model, str(complete))
-    labels_only = folder / model_file("uint8", with_confidence=False)
-    onnx.utils.extract_model(str(complete), str(labels_only), [PIXELS], [LABELS], infer_shapes=False)
+    onnx.save(model, str(folder / model_file("uint8", with_confidence=True)))
+    labels_only = onnx.utils.Extractor(model).extract_model([PIXELS], [LABELS])
+    onnx.save(labels_only, str(folder / model_file("uint8", with_confidence=False)))
     for with_confidence in (True, False):
         model = onnx.load(str(folder / model_file("uint8", with_confidence)))
         # the graph starts with a conversion to float32, so it accepts any pixel type

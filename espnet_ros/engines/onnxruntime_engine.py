@@ -89,7 +89,8 @@ class OnnxRuntimeEngine:
         # by default its threads spin for tens of milliseconds after every image
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            return onnxruntime.InferenceSession(str(model), options, providers=self._providers)
+            # from memory: ONNX Runtime opens no file whose name is not UTF-8
+            return onnxruntime.InferenceSession(model.read_bytes(), options, providers=self._providers)
         except _FAILURES as error:
             raise EngineError(f"ONNX Runtime cannot load {model}: {error}") from error
 

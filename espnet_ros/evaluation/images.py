@@ -100,10 +100,30 @@ class VideoFile:
     def _open(self) -> cv2.VideoCapture:
         if not Path(self.name).is_file():
             raise DatasetError(f"video {self.name}: no such file")
-        capture = cv2.VideoCapture(self.name)
+        capture = cv2.VideoCapture(opencv_name(Path(self.name), f"video {self.name}"))
         if not capture.isOpened():
             raise DatasetError(f"video {self.name}: OpenCV cannot read it as a video")
         return capture
+
+
+def opencv_name(path: Path, what: str) -> str:
+    """Return the name under which OpenCV opens a file. A name that is not UTF-8 would end the process.
+
+    Args:
+        path: the file.
+        what: how the error names it.
+
+    Raises:
+        DatasetError: the name is not UTF-8, or Python's encoding of file names is not.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"{what}: OpenCV opens only files with a name in UTF-8; rename it, or set LC_ALL to a UTF-8 locale"
+        ) from error
+    return name
 
 
 def open_folder(images: Path, labels: Optional[Path] = None, rate: float = DEFAULT_RATE_HZ) -> ImageFolder:

@@ -59,7 +59,7 @@ def measure(shared, cache):
             if name in rows:
                 yield Promise(what, asked, comparison.over_published(rows[name]))
             else:
-                yield Promise(what, asked, reason=comparison.absent[name])
+                yield Promise(what, asked, reason=comparison.absent[name], has_failed=True)
         if usual and "native/auto" in rows and is_fast:
             missing = [name for name in usual if name not in rows]
             what = f"{label}: native/auto, times the fastest usual runtime"

@@ -194,9 +194,9 @@ def _overload():
     yield Promise(what, 1.0, float(np.median(latencies)) / (2 * FAKE_ENGINE_TIME + 0.03), is_limit=True)
 
 
-def set_domain():
+def use_own_domain():
     """Keep the nodes apart from any others on the machine. Returns the lock to hold on to."""
-    from ros_domain import use_own_domain
+    import ros_domain
 
     os.environ.pop("ROS_DOMAIN_ID", None)
-    return use_own_domain()
+    return ros_domain.use_own_domain()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Optional
+from typing import Iterable, Iterator, Optional
 
 ROOM = 2.0
 """A promise fails only where it is missed by this factor: other programs share the machine."""
-NOT_RUN, KEPT, CLOSE, MISSED = "not run", "kept", "below, within the room", "MISSED"
+NOT_RUN, KEPT, CLOSE, MISSED = "not run", "kept", "missed, within the tolerance", "MISSED"
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Promise:
         reached: the measured ratio; None if it could not be measured.
         is_limit: smaller is better.
         reason: why it could not be measured.
+        has_failed: the measurement failed, which counts as missed.
     """
 
     what: str
@@ -27,10 +28,13 @@ class Promise:
     reached: Optional[float] = None
     is_limit: bool = False
     reason: str = ""
+    has_failed: bool = False
 
     @property
     def verdict(self) -> str:
         """How the measured ratio compares with the promised one."""
+        if self.has_failed:
+            return f"{MISSED}: {self.reason}"
         if self.reached is None:
             return f"{NOT_RUN}: {self.reason}"
         share = self.asked / max(self.reached, 1e-9) if self.is_limit else self.reached / self.asked
@@ -48,5 +52,13 @@ HEADER = "| what | asked | reached | verdict |\n|---|---:|---:|---|"
 
 
 def has_missed(promises: Iterable[Promise]) -> bool:
-    """Whether a promise is missed by more than the room."""
-    return any(promise.verdict == MISSED for promise in promises)
+    """Whether a promise is missed by more than the tolerance, or its measurement failed."""
+    return any(promise.verdict.startswith(MISSED) for promise in promises)
+
+
+def failures_as_promises(measured: Iterable[Promise]) -> Iterator[Promise]:
+    """Yield promises; an error in measuring one is a missed promise, which does not stop those of other modules."""
+    try:
+        yield from measured
+    except Exception as error:  # whatever it is, the other modules are measured
+        yield Promise("the rest of these measurements", 1.0, reason=f"{type(error).__name__}: {error}", has_failed=True)

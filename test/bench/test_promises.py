@@ -1,7 +1,7 @@
 import importlib
 
 import pytest
-from promise import CLOSE, KEPT, MISSED, Promise, has_missed
+from promise import CLOSE, KEPT, MISSED, Promise, failures_as_promises, has_missed
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,17 @@ def test_what_cannot_be_measured_is_listed_with_its_reason_and_fails_nothing():
     promise = Promise("speed", 8.0, reason="needs torch")
     assert promise.row == "| speed | at least 8 | - | not run: needs torch |"
     assert not has_missed([promise])
+
+
+def test_an_error_in_a_measurement_is_a_missed_promise_and_keeps_those_before_it():
+    def measured():
+        yield Promise("speed", 8.0, 9.0)
+        raise ValueError("no clock")
+
+    kept, failed = failures_as_promises(measured())
+    assert kept.verdict == KEPT
+    assert failed.verdict == f"{MISSED}: ValueError: no clock"
+    assert has_missed([kept, failed])
 
 
 @pytest.mark.slow

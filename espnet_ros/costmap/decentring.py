@@ -15,6 +15,10 @@ _BISECTIONS = 50
 _STEPS = 40
 _ENOUGH = 1e-11
 """Error of the inverse on the image plane, in focal lengths."""
+_GOOD_ENOUGH = 1e-7
+"""Error that is accepted where numbers are not fine enough for less, close to a pole."""
+_SMALLEST_DAMPING = 1e-5
+"""A point whose error does not shrink even with such small steps lies outside the image."""
 _MARGIN = 1.02
 
 
@@ -82,8 +86,10 @@ class Decentring:
         damping = np.ones(len(todo))
         for _ in range(_STEPS):
             is_done = error <= _ENOUGH * (1.0 + np.hypot(target[:, 0], target[:, 1]))
+            is_stuck = damping <= _SMALLEST_DAMPING
+            is_done |= is_stuck & (error <= _GOOD_ENOUGH)
             result[todo[is_done]] = flat[is_done]
-            going = np.flatnonzero(~is_done)
+            going = np.flatnonzero(~is_done & ~is_stuck)
             if not going.size:
                 break
             todo, target, flat, error, damping = todo[going], target[going], flat[going], error[going], damping[going]

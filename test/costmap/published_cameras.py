@@ -40,6 +40,24 @@ PUBLISHED = {
         "equidistant",
         (-0.0043482, 0.0371257, -0.0355394, 0.005773),
     ),
+    # rennybird/Vilota-Internship, Analytical/README.md, at half its size
+    "Vilota": (640, 960, 311.0, 311.0, 482.5, 315.5, "equidistant", (-0.256, -0.0015, 0.0007, -0.0002)),
+    # opencv/opencv, issue 10947: the camera of OpenCV's own tests
+    "OpenCV": (
+        800,
+        1280,
+        558.4781,
+        560.5068,
+        620.4585,
+        381.9394,
+        "equidistant",
+        (-0.0014613, -0.0032986, 0.0060576, -0.0037421),
+    ),
+    # opencv/opencv, issue 20736, at an eighth of its size
+    "Rational": (
+        *(270, 480, 302.724, 302.724, 239.5141, 135.8558, "rational_polynomial"),
+        (2.99721646, -6.09288263, 0.000574625, -4.857e-05, -1.26187623, 3.53409386, -4.27079391, -5.302351952),
+    ),
     # TUM visual-inertial dataset, 512_16, cam0
     "TUM-VI": (
         512,

@@ -42,12 +42,12 @@ def _random_camera(rng, model, count, strength):
     )
 
 
-def _assert_is_inverse(camera):
+def _assert_is_inverse(camera, tolerance=0.01):
     rays = camera.rays().reshape(-1, 3)
     seen = np.flatnonzero(np.isfinite(rays[:, 2]))
     rows, columns = np.divmod(seen, camera.size.width)
     error = np.abs(camera.project(rays[seen] * 3.0) - np.column_stack([columns, rows]))
-    assert error.max(initial=0.0) < 0.01
+    assert error.max(initial=0.0) < tolerance
     return len(seen) / len(rays)
 
 
@@ -60,8 +60,22 @@ def _assert_first_branch(found, wanted, radii, limit, pixel):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_cameras_see_every_pixel_and_project_its_ray_back(name):
-    assert _assert_is_inverse(published(name)) > 0.85
+def test_rays_of_published_cameras_project_back_onto_their_pixels(name):
+    # The polynomial of one of them stops growing at 65 degrees, far inside the image.
+    # Another has a pole inside the image, around which numbers are too coarse for the rays.
+    share = _assert_is_inverse(published(name), 0.5 if name == "Rational" else 0.01)
+    assert share >= {"Vilota": 0.28, "Rational": 0.99}.get(name, 1.0)
+
+
+def test_the_ray_before_a_pole_is_not_that_beyond_it():
+    camera = published("Rational")
+    radii = _radii(camera)[::5, ::5]
+    wanted, _ = first_branch_tangent((*camera.distortion[:2], 0.0, 0.0, *camera.distortion[4:]), radii.reshape(-1))
+    found = _angles(camera)[::5, ::5].reshape(-1)
+    both = np.isfinite(found) & np.isfinite(wanted)
+    assert both.mean() > 0.85  # the oracle samples too coarsely to follow the image up to the pole
+    # The tangential terms, which the oracle leaves out, are worth a tenth of a degree.
+    assert np.degrees(np.abs(found - np.arctan(wanted))[both]).max() < 0.2
 
 
 @pytest.mark.parametrize("name", FISHEYES)
@@ -155,7 +169,11 @@ def test_fisheye_projection_is_that_of_opencv_in_front():
         image, _ = cv2.fisheye.projectPoints(
             points[:, None], np.zeros(3), np.zeros(3), camera.matrix, np.array(camera.distortion)
         )
-        np.testing.assert_allclose(camera.project(points), image[:, 0], atol=1e-6)
+        found = camera.project(points)
+        seen = np.isfinite(found[:, 0])
+        assert seen.all() or name == "Vilota"  # whose image stops growing at 65 degrees
+        assert seen.any()
+        np.testing.assert_allclose(found[seen], image[seen, 0], atol=1e-6)
 
 
 def test_a_fisheye_shows_points_behind_the_image_plane_up_to_its_limit():

@@ -27,6 +27,20 @@ def test_the_row_below_the_horizon_lies_where_trigonometry_puts_it():
     assert at == pytest.approx(1 / math.tan(math.radians(30)), abs=0.03)
 
 
+FOLDING = CameraModel(ImageSize(120, 160), 40.0, 40.0, 79.5, 59.5, "equidistant", (-1 / 12, 0.0, 0.0, 0.0))
+
+
+def test_a_pixel_beyond_the_lens_does_not_land_on_ground_behind_the_camera():
+    view = _view(FOLDING)
+    shown = ~view.hidden
+    # theta - theta^3 / 12 stops growing at theta = 2 rad, with a radius of 4 / 3: 53 pixels
+    row, column = np.divmod(view.pixel[shown], 160)
+    assert np.hypot(column - 79.5, row - 59.5).max() < 54
+    direction = np.arctan2(np.hypot(view.y[shown], 1.2), view.x[shown])
+    assert direction.max() < 2.05
+    assert view.x[shown].min() < -0.2  # a lens of more than 180 degrees does see ground behind the image plane
+
+
 @pytest.mark.parametrize("camera", [CAMERA, DISTORTED, FISHEYE], ids=lambda camera: camera.distortion_model)
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (10, 0), (-10, 0), (5, 5), (20, -5)])
 def test_each_sample_reads_the_pixel_that_looks_at_it(camera, pitch, roll):

@@ -117,3 +117,17 @@ def test_a_path_of_an_unknown_user_is_one_clear_line(start_node, make_robot, rob
     other.wait_for_status(lambda status: "there is no user 'nouser'" in status.message, "the reason")
     assert other.state() == "unconfigured"
     assert "Traceback" not in node.log
+
+
+def test_images_flow_on_one_core_in_a_poor_locale_from_a_cache_that_is_not_text(start_node, make_robot, tmp_path):
+    """LC_NUMERIC names a locale with decimal commas, where it is installed."""
+    _need("taskset", "-c", "0", "true")
+    locale = ["LC_ALL=", "LANG=C", "LC_NUMERIC=de_DE.UTF-8", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"]
+    cache = os.fsdecode(os.fsencode(tmp_path) + b"/a b \xff")
+    prefix = ["taskset", "-c", "0", "env", *locale, f"XDG_CACHE_HOME={cache}"]
+    parameters = {"backend": "onnxruntime", "weights": "street", "alpha": 3, "max_rate": 12.5}
+    node = start_node(parameters, namespace="one_core", program=_started_as(prefix))
+    robot = make_robot("one_core")
+    robot.ask(make_image(), [robot.listen("label_image")])
+    assert robot.get("max_rate") == 12.5
+    assert list(Path(cache, "espnet_ros", "engines").glob("onnxruntime-*")), node.log

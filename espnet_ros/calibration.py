@@ -25,8 +25,8 @@ _logger = logging.getLogger(__name__)
 _FRAMES_PER_STREET = 12
 _FRAME_SPACING = 5.0  # m
 _FIRST_SEED = 1000
-_STREET_SOURCES = ("calibration.py", "synthetic/*.py", "costmap/camera.py", "costmap/pose.py")
-_RECORDED_SOURCES = ("evaluation/*.py", "image_encoding.py")
+_STREET_SOURCES = ("calibration.py", "headers.py", "synthetic/*.py", "costmap/*.py")
+_RECORDED_SOURCES = ("evaluation/**/*.py", "image_encoding/*.py")
 """Code that the calibration images depend on. Rendering them to see whether they changed would slow every start."""
 
 

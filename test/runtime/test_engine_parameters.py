@@ -22,6 +22,7 @@ def test_only_some_changes_take_another_engine():
             "precision": "fp32",
             "tensorrt_log_level": "info",
             "image_transport": "compressed",
+            "image_is_rectified": "true",
             "pose_source": "odom",
             "costmap_width": 16.0,
             "costmap_height": 16.0,

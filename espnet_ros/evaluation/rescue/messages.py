@@ -38,7 +38,7 @@ def zstd_module() -> Any:
         DamageError: it is not installed.
     """
     try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # novm: Python 3.14
     except ImportError:
         try:
             from backports import zstd

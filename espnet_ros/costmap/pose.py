@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from typing import Deque, List, NamedTuple, Sequence, Tuple
+from typing import Deque, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -114,6 +114,7 @@ class OdometryBuffer:
         self.jumps = 0
         self.last_jump = ""
         self._samples: Deque[_Sample] = deque()
+        self._late: Optional[_Sample] = None  # the last one, if it was dropped
 
     def add(self, stamp: int, position: Sequence[float], quaternion: Sequence[float]) -> None:
         """Add one odometry message.
@@ -144,13 +145,19 @@ class OdometryBuffer:
         if is_restart(sample.stamp, newest.stamp):
             self._record_jump(f"its {describe_restart(sample.stamp, newest.stamp)}")
             return True
-        elapsed = (sample.stamp - newest.stamp) / NANOSECONDS
-        if elapsed <= 0:
+        if sample.stamp <= newest.stamp:
+            self._late = sample
             return False
-        distance = float(np.linalg.norm(sample.position - newest.position))
-        if distance > self.max_speed * elapsed + _JUMP_ALLOWANCE:
-            self._record_jump(f"it moved {distance:.1f} m in {elapsed:.2f} s")
+        # While a clock that was set back catches up, messages are late and the robot drives on.
+        late, self._late = self._late, None
+        if self._is_too_far(newest, sample) and (late is None or self._is_too_far(late, sample)):
+            distance = float(np.linalg.norm(sample.position - newest.position))
+            self._record_jump(f"it moved {distance:.1f} m in {(sample.stamp - newest.stamp) / NANOSECONDS:.2f} s")
         return True
+
+    def _is_too_far(self, before: _Sample, after: _Sample) -> bool:
+        distance = float(np.linalg.norm(after.position - before.position))
+        return distance > self.max_speed * (after.stamp - before.stamp) / NANOSECONDS + _JUMP_ALLOWANCE
 
     def _record_jump(self, reason: str) -> None:
         self.clear()
@@ -160,11 +167,14 @@ class OdometryBuffer:
     def clear(self) -> None:
         """Discard all samples, as time has started again."""
         self._samples.clear()
+        self._late = None
 
     def at(self, stamp: int) -> np.ndarray:
         """Interpolate the (4, 4) pose of the base in the odometry frame at a time in nanoseconds.
 
-        Up to ``tolerance`` after the newest sample, the pose is extrapolated from the last two.
+        Up to ``tolerance`` after the newest sample, the pose is extrapolated from two samples that are at least as far
+        apart as the time is from the newest one, so that jitter of their stamps does not grow. Until there are two such
+        samples, the newest pose is returned.
 
         Raises:
             PoseError: there is no odometry for that time. The message gives the time difference.
@@ -180,9 +190,10 @@ class OdometryBuffer:
         if age > self.tolerance * NANOSECONDS:
             raise PoseError(f"odometry must be at most {self.tolerance} s older than the image, is {_seconds(age)} s")
         if age >= 0:
-            if age == 0 or len(self._samples) < 2:
+            before = next((sample for sample in reversed(self._samples) if last.stamp - sample.stamp >= age), last)
+            if before is last:
                 return pose_matrix(last.position.tolist(), last.quaternion.tolist())
-            return _interpolate(self._samples[-2], last, stamp)
+            return _interpolate(before, last, stamp)
         samples = list(self._samples)
         index = bisect.bisect_right([sample.stamp for sample in samples], stamp)
         return _interpolate(samples[index - 1], samples[index], stamp)

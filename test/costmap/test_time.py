@@ -142,6 +142,34 @@ def test_odometry_that_jitters_at_random_never_jumps():
     assert _odometry(*stamps.tolist()).jumps == 0
 
 
+@pytest.mark.parametrize(("speed", "jitter"), [(1.0, 10), (1.0, 19), (5.0, 19), (2.0, 30)])
+def test_jitter_moves_the_robot_no_further_than_it_drives_meanwhile(speed, jitter):
+    """Odometry at 50 Hz and images at 30 Hz, up to 60 ms after the newest odometry."""
+    random = np.random.default_rng(5)
+    buffer = OdometryBuffer()
+    for tick in range(3000):
+        late = random.uniform(-jitter, jitter)
+        buffer.add(round((START + 20 * tick + late) * 1e6), (speed * 0.02 * tick, 0.0, 0.0), STRAIGHT)
+        if tick < 10:
+            continue
+        found = buffer.at(round((START + 20 * tick + random.uniform(-30, 60)) * 1e6))[0, 3]
+        assert abs(found - speed * 0.02 * tick) < speed * 0.2
+    assert buffer.jumps == 0
+
+
+@pytest.mark.parametrize("back", [400, 950])
+@pytest.mark.parametrize("speed", [1.0, 5.0])
+def test_a_robot_that_drives_while_its_clock_catches_up_has_not_jumped(speed, back):
+    buffer = OdometryBuffer()
+    for tick in range(200):
+        stamp = 20 * tick - (back if tick > 50 else 0)
+        buffer.add((START + stamp) * 1_000_000, (speed * 0.02 * tick, 0.0, 0.0), STRAIGHT)
+    assert buffer.jumps == 0
+    assert buffer.at((START + stamp) * 1_000_000)[0, 3] == pytest.approx(speed * 0.02 * 199)
+    buffer.add((START + stamp + 20) * 1_000_000, (speed * 4 + 50, 0.0, 0.0), STRAIGHT)
+    assert buffer.jumps == 1
+
+
 @pytest.mark.parametrize("stamp", [0, -1, -5_000_000_000])
 def test_odometry_that_nobody_stamped_is_refused_and_changes_nothing(stamp):
     buffer = _odometry(0, 50)

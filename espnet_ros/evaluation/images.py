@@ -157,6 +157,9 @@ def _list_images(folder: Path, what: str) -> Dict[str, Path]:
         paths: List[Path] = sorted(path for path in expand_user(folder).iterdir() if _is_image(path))
     except OSError as error:
         raise DatasetError(f"{what} {folder}: cannot be listed: {error.strerror}") from error
+    for path in paths:
+        if path.exists() and not path.is_file():  # reading a named pipe would block
+            raise DatasetError(f"{what} {folder}: {path.name} must be a file, is a folder, device, pipe or socket")
     if not paths:
         raise DatasetError(f"{what} {folder}: must contain at least one image ({', '.join(IMAGE_SUFFIXES)}), has none")
     by_stem: Dict[str, Path] = {}

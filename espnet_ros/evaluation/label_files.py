@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Optional
 
@@ -13,7 +14,10 @@ from espnet_ros.errors import DatasetError, one_line
 from espnet_ros.image_encoding.pillow import UNREADABLE
 
 MAPPING_HELP = "docs/training.md has a command under 'Label images'"
-_LOSSY = ("JPEG", "MPO")
+_LOSSY = ("JPEG", "MPO", "JPEG2000")
+_LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
+_TIFF_DEPTH, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_PGM_LARGEST = re.compile(rb"P[25](?:(?:\s|#[^\n]*\n)+(\d+)){3}")
 _PNG_START, _PNG_DEPTH_AT = b"\x89PNG\r\n\x1a\n", 24
 _DEEP = ("I", "F")  # the first letter of Pillow's modes with more than 8 bits
 _ALPHA = {"LA": "grey with transparency", "La": "grey with transparency", "PA": "a palette with transparency"}
@@ -49,7 +53,7 @@ def read_label_file(path: Path) -> np.ndarray:
 def _objection(image: Image.Image, data: bytes, pixels: np.ndarray) -> Optional[str]:
     """Return what a file holds instead of class ids, and what to do; None for class ids."""
     mode = image.mode
-    if image.format in _LOSSY:
+    if image.format in _LOSSY or image.info.get("compression") in _LOSSY_COMPRESSIONS:
         return "JPEG changes the ids of pixels; save labels as PNG"
     if mode == "1":
         return f"it is a mask of 1 bit per pixel; map it to the ids 0 and 1 ({MAPPING_HELP})"
@@ -62,9 +66,22 @@ def _objection(image: Image.Image, data: bytes, pixels: np.ndarray) -> Optional[
         if is_grey:
             return "all of its colour channels are equal; save one of them as a grey PNG"
         return f"it holds {mode} colours; replace each colour by the id of its class and save a grey or palette PNG"
-    depth = _png_depth(data)
-    if mode == "L" and depth not in (None, 8):
+    return _objection_to_grey(image, data) if mode == "L" else None
+
+
+def _objection_to_grey(image: Image.Image, data: bytes) -> Optional[str]:
+    """Return why a grey file's values are not those that were stored: Pillow scales them to 0..255, or inverts them."""
+    tags = getattr(image, "tag_v2", {})
+    depth = _png_depth(data) or tags.get(_TIFF_DEPTH, (8,))[0]
+    if depth != 8:
         return f"its values of {depth} bits may be ids or brightness; save the ids with 8 bits or as a palette PNG"
+    pgm = _PGM_LARGEST.match(data)
+    if pgm is not None and int(pgm.group(1)) != 255:
+        return (
+            f"its header says that {int(pgm.group(1))} is white; save the ids with 255 as the largest value, or as PNG"
+        )
+    if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        return "its header says that 0 is white, so its values may be ids or inverted; save the ids as PNG"
     return None
 
 

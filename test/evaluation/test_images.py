@@ -1,3 +1,4 @@
+import os
 import re
 
 import cv2
@@ -155,3 +156,9 @@ def test_a_file_that_is_no_video_is_refused(tmp_path):
         VideoFile(tmp_path / "x.mp4")
     with pytest.raises(DatasetError, match="no such file"):
         VideoFile(tmp_path / "y.mp4")
+
+
+def test_a_named_pipe_among_the_images_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"image folder .*: a\.png must be a file, is a folder, device, pipe"):
+        ImageFolder(tmp_path)

@@ -45,6 +45,17 @@ def png(samples, depth, colour_type, extra=(), interlaced=False):
     )
 
 
+def tiff(samples, depth, photometric=1):
+    """A TIFF of (H, W) samples, by the standard: Pillow writes none of 2 or 4 bits. ``photometric`` 0: 0 is white."""
+    height, width = samples.shape
+    bits = ((samples[:, :, None] >> np.arange(depth - 1, -1, -1)) & 1).astype(np.uint8).reshape(height, -1)
+    pixels = np.packbits(bits, axis=1).tobytes()
+    tags = ((256, width), (257, height), (258, depth), (259, 1), (262, photometric), (273, 8), (277, 1), (278, height))
+    tags += ((279, len(pixels)),)
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(tags))
+    return start + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+
+
 def with_size(file, height, width):
     """The PNG with another size in its header."""
     header = b"IHDR" + struct.pack(">II", width, height) + file[24:29]
@@ -88,6 +99,12 @@ TAKEN = {
     "TIFF with a palette": saved(palette_image(), "TIFF"),
     "grey TIFF": saved(Image.fromarray(IDS), "TIFF"),
     "PGM": saved(Image.fromarray(IDS), "PPM"),
+    "PGM of text": b"P2\n# by hand\n9 5 # columns, rows\n255\n" + b" ".join(b"%d" % value for value in IDS.ravel()),
+    "8-bit grey with a gamma and significant bits": png(
+        IDS, 8, GREY, [(b"gAMA", bytes([0, 0, 177, 143])), (b"sBIT", b"\2")]
+    ),
+    "TIFF by rows": tiff(IDS, 8),
+    "GIF": saved(palette_image(), "GIF"),
 }
 
 
@@ -125,6 +142,12 @@ REFUSED = {
     "grey of 2 bits": (png(IDS, 2, GREY), "has 1 of uint8: its values of 2 bits may be ids or brightness"),
     "grey of 4 bits": (png(IDS, 4, GREY), "values of 4 bits may be ids"),
     "grey of 4 bits, interlaced": (png(IDS, 4, GREY, interlaced=True), "values of 4 bits may be ids"),
+    "grey TIFF of 2 bits": (tiff(IDS, 2), "values of 2 bits may be ids"),
+    "grey TIFF of 4 bits": (tiff(IDS, 4), "values of 4 bits may be ids"),
+    "TIFF with white as 0": (tiff(IDS, 8, photometric=0), "its header says that 0 is white"),
+    "PGM with white as 3": (b"P5\n9 5\n3\n" + IDS.tobytes(), "its header says that 3 is white; save the ids with 255"),
+    "PGM of text with white as 18": (b"P2 # x\n9 5\n#y\n18\n" + b"1 " * 45, "its header says that 18 is white"),
+    "JPEG in a TIFF": (saved(Image.fromarray(IDS), "TIFF", compression="jpeg"), "JPEG changes the ids"),
     "RGB": (saved(Image.fromarray(COLOURS)), "has 3 of uint8: it holds RGB colours; replace each colour by the id"),
     "RGB by OpenCV": (cv2.imencode(".png", COLOURS)[1].tobytes(), "RGB colours"),
     "RGB in a BMP": (saved(Image.fromarray(COLOURS), "BMP"), "RGB colours"),

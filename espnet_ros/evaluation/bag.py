@@ -19,8 +19,9 @@ from espnet_ros.resources import expand_user
 __all__ = ["STORE", "BagFrames", "create_bag", "pinhole_matrix", "write_bag"]
 
 _RAW, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-# Topics that a segmentation node publishes; none of them has camera images.
-_OUTPUT_NAMES = ("label_image", "confidence", "overlay")
+# Topics that a segmentation node publishes, and depth; none of them has camera images.
+_NO_CAMERAS = {"label_image", "confidence", "overlay", "compressedDepth"}
+_MAX_LISTED = 20
 _MAX_PENDING = 100  # images kept in memory until their labels are read, and the other way round
 _MAX_UNREADABLE = 20  # images at the start of a bag: after so many, none is expected to be readable
 _NS = 1_000_000_000
@@ -111,9 +112,10 @@ class BagFrames:
         if not count:
             return
         if not self._messages.losses:
+            late = f"; a label image must come within {_MAX_PENDING} images" if count > _MAX_PENDING else ""
             raise DatasetError(
                 f"bag {self.name}: every image of {self._topics.images} needs a label image with the same stamp on "
-                f"{self._topics.labels}, but {count} have none, the first at {seconds(min(images))} s"
+                f"{self._topics.labels}, but {count} have none, the first at {seconds(min(images))} s{late}"
             )
         reason = f"no label image on {self._topics.labels} has the same stamp"
         self._messages.losses.add(Loss(self._topics.images, reason, messages=count))
@@ -141,10 +143,16 @@ class BagFrames:
                 raise DatasetError(f"bag {name}: topic {asked} must be one of its image topics: {_listed(kinds)}")
         label_topics = [topic for topic, kind in kinds.items() if kind == _RAW and topic.endswith("/label_image")]
         labels = label_topic or _only([topic for topic in label_topics if topics[topic].messages], "label topic", name)
-        cameras = [topic for topic in kinds if topic != labels and topic.rsplit("/", 1)[-1] not in _OUTPUT_NAMES]
+        # the last name but one: the output of a node can be compressed by image_transport
+        cameras = [topic for topic in kinds if topic != labels and not _NO_CAMERAS & {*topic.split("/")[-2:]}]
         images = image_topic or _only([topic for topic in cameras if topics[topic].messages], "image topic", name)
+        if not images and cameras:
+            raise DatasetError(
+                f"bag {name}: its image topics must have messages, have none: {_listed(cameras)}"
+            )
         if not images:
-            raise DatasetError(f"bag {name}: must have a topic of images, has {_listed(topics)}")
+            has = _listed(f"{topic} ({entry.kind})" for topic, entry in topics.items())
+            raise DatasetError(f"bag {name}: must have a topic of images ({_RAW} or {_COMPRESSED}), has {has}")
         return _Topics(images, labels, topics[images].messages)
 
 
@@ -157,7 +165,9 @@ def _only(topics: List[str], what: str, name: str) -> str:
 
 
 def _listed(topics: Iterable[str]) -> str:
-    return printable(", ".join(sorted(topics))) or "none"
+    found = sorted(topics)
+    more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
+    return printable(", ".join(found[:_MAX_LISTED]) + more) or "none"
 
 
 def _bgr(message: Any) -> np.ndarray:

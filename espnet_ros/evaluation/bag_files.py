@@ -79,18 +79,24 @@ def find_files(path: Path, name: str) -> BagFiles:
     try:
         if not path.is_dir():
             if not path.is_file():
-                raise DatasetError(f"bag {name}: cannot be read: no such file or folder")
+                is_odd = path.exists()
+                reason = "must be a file or folder, is a device, pipe or socket" if is_odd else "no such file or folder"
+                raise DatasetError(f"bag {name}: cannot be read: {reason}")
             return BagFiles([path], [], {})
         present = sorted((entry for entry in path.iterdir() if is_recording(entry)), key=_natural)
+        # a named pipe would block; a link that leads nowhere stays, to be named
+        present = [entry for entry in present if entry.is_file() or not entry.exists()]
     except OSError as error:
         raise DatasetError(f"bag {name}: cannot be read: {error.strerror}") from error
     listed, counts = _read_manifest(path / _MANIFEST)
-    missing = [entry for entry in listed if not (path / entry).is_file()]
+    found = {entry: _listed_file(path, entry) for entry in listed}
+    missing = [_name(entry) for entry, file in found.items() if file is None]
     if listed and not missing:
-        return BagFiles([path / entry for entry in listed], [], counts)
+        return BagFiles([file for file in dict.fromkeys(found.values()) if file is not None], [], counts)
     # files were renamed, compressed or unpacked, or the recorder was killed before it wrote the manifest
     names = {entry.name for entry in present}
     paths = [entry for entry in present if plain_name(entry) == entry.name or plain_name(entry) not in names]
+    paths = paths or [file for file in found.values() if file is not None]
     if not paths:
         lacking = f"; {_MANIFEST} lists {', '.join(missing)}" if missing else ""
         raise DatasetError(f"bag {name}: cannot be read: must contain a file .mcap, .db3 or .bag, has none{lacking}")
@@ -98,26 +104,48 @@ def find_files(path: Path, name: str) -> BagFiles:
 
 
 def _read_manifest(path: Path) -> Tuple[List[str], Dict[str, int]]:
-    """Return the names of the files and the message counts by topic; nothing where they are unreadable."""
+    """Return the paths of the files as they are listed, and the message counts by topic.
+
+    What cannot be read of the manifest is left out.
+    """
+    if not path.is_file():
+        return [], {}
     try:
         with path.open("rb") as file:
             content = yaml.safe_load(file.read(_MAX_MANIFEST))
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return [], {}
     content = _mapping(_mapping(content).get("rosbag2_bagfile_information"))
-    listed = [_file_name(entry) for entry in _sequence(content.get("relative_file_paths"))]
+    listed = [entry for entry in _sequence(content.get("relative_file_paths")) if _is_path(entry)]
     counts: Dict[str, int] = {}
     for entry in _sequence(content.get("topics_with_message_count")):
         topic = _mapping(_mapping(entry).get("topic_metadata")).get("name")
         count = _mapping(entry).get("message_count")
         if isinstance(topic, str) and isinstance(count, int):
             counts[topic] = counts.get(topic, 0) + count
-    return list(dict.fromkeys(filter(None, listed))), counts
+    return list(dict.fromkeys(listed)), counts
 
 
-def _file_name(entry: Any) -> Optional[str]:
-    """Return the name of a listed file. Old bags list it with its folder."""
-    return Path(entry).name if isinstance(entry, str) and "\0" not in entry else None
+def _is_path(entry: Any) -> bool:
+    return isinstance(entry, str) and "\0" not in entry and bool(_name(entry))
+
+
+def _name(entry: str) -> str:
+    return Path(entry).name
+
+
+def _listed_file(folder: Path, entry: str) -> Optional[Path]:
+    """Return a listed file: from the bag's folder, or else from where its path leads; None if it is in neither.
+
+    Old bags list a file with the folder that it was recorded in.
+    """
+    for path in (folder / _name(entry), folder / entry):
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a name that is too long, a folder that may not be read
+            continue
+    return None
 
 
 def _mapping(value: Any) -> Dict[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import ExitStack, closing
@@ -131,12 +132,12 @@ class _Storage:
         found: Dict[str, Topic] = {}
         if self._reader is not None:
             for entry in self._connections():
-                found[entry.topic] = Topic(
-                    entry.msgtype, found.get(entry.topic, Topic("", 0)).messages + entry.msgcount
-                )
+                count = found.get(entry.topic, Topic("", 0)).messages + entry.msgcount
+                found[entry.topic] = Topic(_ros2_kind(entry.msgtype), count)
+            self._name_other_encodings()
             return found
         for message in self._rescued():
-            found[message.topic] = Topic(message.kind, found.get(message.topic, Topic("", 0)).messages + 1)
+            found[message.topic] = Topic(_ros2_kind(message.kind), found.get(message.topic, Topic("", 0)).messages + 1)
         return found
 
     def messages(self, topics: Collection[str]) -> Iterator[RecordedMessage]:
@@ -168,17 +169,21 @@ class _Storage:
 
     def deserialize(self, content: Any, kind: str) -> Any:
         if self._storage == "ros1":
-            return _ros1_store().deserialize_ros1(content, kind)
+            return _ros1_store().deserialize_ros1(content, _ros2_kind(kind))
         if content[:4] == ZSTD_MAGIC:  # the serialised form of ROS 2 begins with a zero byte
             content, is_complete = decompress(bytes(content), "zstd", _MAX_MESSAGE)
             if not is_complete:
                 raise DamageError("its zstd data end early")
-        return STORE.deserialize_cdr(content, kind)
+        return STORE.deserialize_cdr(content, _ros2_kind(kind))
 
     def _connections(self) -> List[Any]:
-        return [
-            entry for entry in self._reader.connections if getattr(entry.ext, "serialization_format", "cdr") == "cdr"
-        ]
+        return [entry for entry in self._reader.connections if _encoding(entry) == "cdr"]
+
+    def _name_other_encodings(self) -> None:
+        for entry in self._reader.connections:
+            if _encoding(entry) != "cdr" and entry.msgtype.endswith("Image"):
+                reason = f"messages must be encoded as cdr, are '{_encoding(entry)}'"
+                self._losses.add(Loss(f"{self._name}, {entry.topic}", reason))
 
     def _rescued(self) -> Iterator[RecordedMessage]:
         if not self._storage:
@@ -200,6 +205,16 @@ class _Storage:
         stack.callback(reader.close)
         has_sound_counts = sum(entry.msgcount for entry in reader.connections) == reader.message_count
         return reader if has_sound_counts else None
+
+
+def _encoding(connection: Any) -> str:
+    return str(getattr(connection.ext, "serialization_format", "cdr"))
+
+
+def _ros2_kind(kind: str) -> str:
+    """Return the name of a type as ROS 2 has it. Others write sensor_msgs/Image or sensor_msgs::msg::dds_::Image_."""
+    parts = [part for part in re.split("/|::", kind) if part not in ("msg", "dds_")]
+    return f"{parts[0]}/msg/{parts[1].rstrip('_')}" if len(parts) == 2 else kind
 
 
 @lru_cache(maxsize=None)

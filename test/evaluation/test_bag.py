@@ -148,6 +148,42 @@ def test_outputs_of_a_node_are_not_taken_for_a_camera(tmp_path):
     np.testing.assert_array_equal(read.image, frame.image)
 
 
+def test_compressed_outputs_and_depth_are_not_taken_for_a_camera(tmp_path):
+    (frame,) = _frames(1)
+    messages = [
+        ("/espnet/overlay/compressed", COMPRESSED, 1, _png(frame.image, 1)),
+        ("/espnet/label_image/compressed", COMPRESSED, 1, _png(frame.labels, 1)),
+        ("/depth/image/compressedDepth", COMPRESSED, 1, _png(frame.labels, 1)),
+        ("/front/image/compressed", COMPRESSED, 1, _png(frame.image, 1)),
+    ]
+    _write(tmp_path / "bag", messages)
+    (read,) = BagFrames(tmp_path / "bag")
+    np.testing.assert_array_equal(read.image, frame.image)
+
+
+def test_a_bag_without_images_is_refused_with_the_types_it_has(tmp_path):
+    text = STORE.types["std_msgs/msg/String"](data="note")
+    _write(tmp_path / "bag", [("/note", "std_msgs/msg/String", 1, text)])
+    with pytest.raises(DatasetError, match=r"must have a topic of images .*, has /note \(std_msgs/msg/String\)$"):
+        BagFrames(tmp_path / "bag")
+
+
+def test_a_camera_that_sent_nothing_is_named(tmp_path):
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.add_connection("/front/image", IMAGE, typestore=STORE)
+    with pytest.raises(DatasetError, match="its image topics must have messages, have none: /front/image$"):
+        BagFrames(tmp_path / "bag")
+
+
+def test_labels_that_come_too_late_are_refused_with_the_limit(tmp_path):
+    (frame,) = _frames(1)
+    images = [("/image", IMAGE, stamp, _raw(frame.image, "bgr8", stamp)) for stamp in range(1, 103)]
+    labels = [("/x/label_image", IMAGE, 200 + stamp, _raw(frame.labels, "mono8", stamp)) for stamp in range(1, 103)]
+    _write(tmp_path / "bag", images + labels)
+    with pytest.raises(DatasetError, match="101 have none, .*; a label image must come within 100 images$"):
+        list(BagFrames(tmp_path / "bag"))
+
+
 def test_two_cameras_must_be_chosen_from(tmp_path):
     (frame,) = _frames(1)
     messages = [(topic, IMAGE, 1, _raw(frame.image, "bgr8", 1)) for topic in ("/left/image", "/right/image")]

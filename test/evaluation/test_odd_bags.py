@@ -1,5 +1,8 @@
 """Bags that are whole but not as a recorder leaves them: without manifest, with a wrong one, split, compressed."""
 
+import os
+import sqlite3
+
 import pytest
 from bag_samples import contents, read_checked, samples, write_mcap, write_ros2
 
@@ -99,3 +102,68 @@ def test_the_file_that_was_being_compressed_is_read_once(tmp_path):
     (folder / "bag.mcap.zstd").write_bytes(b"\x28\xb5\x2f\xfd half")
     (folder / "metadata.yaml").unlink()
     assert read_checked(folder) == ([0, 1, 2, 3, 4, 5], ())
+
+
+@pytest.mark.parametrize("listed", ["elsewhere/bag.mcap", "../elsewhere/bag.mcap", "{absolute}"])
+def test_a_listed_file_can_lie_in_another_folder(tmp_path, listed):
+    folder = write_ros2(tmp_path / "bag", "mcap")
+    other = (folder if listed.startswith("else") else tmp_path) / "elsewhere"
+    other.mkdir()
+    (folder / "bag.mcap").rename(other / "bag.mcap")
+    manifest = folder / "metadata.yaml"
+    path = listed.format(absolute=other / "bag.mcap")
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("- bag.mcap", f"- {path}"), encoding="utf-8")
+    assert read_checked(folder) == ([0, 1, 2, 3, 4, 5], ())
+
+
+def test_named_pipes_and_folders_with_the_names_of_files_do_not_matter(tmp_path):
+    folder = write_ros2(tmp_path / "bag", "mcap")
+    (folder / "metadata.yaml").unlink()
+    for name in ("metadata.yaml", "a.mcap", "b.db3"):
+        os.mkfifo(folder / name)
+    (folder / "c.mcap").mkdir()
+    assert read_checked(folder) == ([0, 1, 2, 3, 4, 5], ())
+
+
+@pytest.mark.parametrize("name", ["a.mcap", "a.db3", "a.bag"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path, name):
+    pipe, device = tmp_path / name, tmp_path / f"zero_{name}"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        with pytest.raises(DatasetError, match="must be a file or folder, is a device, pipe or socket"):
+            open_frames(path)
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "lost.mcap").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match=r"lost\.mcap: No such file"):
+        open_frames(tmp_path / "bag")
+
+
+def _with_topics(folder, statement):
+    (file,) = write_ros2(folder, "sqlite3").glob("*.db3")
+    (folder / "metadata.yaml").unlink()
+    database = sqlite3.connect(str(file))
+    database.execute(statement)
+    database.commit()
+    database.close()
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["sensor_msgs/Image", "sensor_msgs::msg::Image", "sensor_msgs::msg::dds_::Image_"])
+def test_types_can_be_named_as_in_ros1_and_dds(tmp_path, kind):
+    folder = _with_topics(tmp_path / "bag", f"UPDATE topics SET type = '{kind}' WHERE type LIKE '%Image'")
+    assert read_checked(folder) == ([0, 1, 2, 3, 4, 5], ())
+    (file,) = folder.glob("*.db3")
+    os.truncate(file, file.stat().st_size - 100)
+    numbers, losses = read_checked(folder)
+    assert losses
+    assert numbers[:3] == [0, 1, 2]
+
+
+def test_another_serialisation_is_named(tmp_path):
+    folder = _with_topics(tmp_path / "bag", "UPDATE topics SET serialization_format = 'cbor'")
+    with pytest.raises(DatasetError, match="/cam/image_raw: messages must be encoded as cdr, are 'cbor'"):
+        BagFrames(folder)

@@ -25,6 +25,7 @@ _FOOTER_LENGTH = 20
 _MESSAGE_START = struct.Struct("<HIQQ")  # channel, sequence, time of recording, time of publishing
 _CHUNK_START = struct.Struct("<QQQI")  # first and last time, size when decompressed, checksum
 _MAX_CUT_CHUNK = 1 << 28  # bytes
+_BLOCK = 1 << 20  # bytes
 _NS = 1e9
 
 
@@ -292,9 +293,11 @@ def _summary(file: BinaryIO, size: int) -> Tuple[int, int, bool]:
     if not checksum:
         return start, end, True
     file.seek(start)
+    found = 0
+    for position in range(start, end, _BLOCK):  # a wrong start can make this most of the file
+        found = crc32(file.read(min(_BLOCK, end - position)), found)
     # the checksum covers the footer, too, except itself
-    content = file.read(end - start) + tail[: _HEADER.size + _FOOTER_LENGTH - 4]
-    return start, end, crc32(content) == checksum
+    return start, end, crc32(tail[: _HEADER.size + _FOOTER_LENGTH - 4], found) == checksum
 
 
 def _text(content: bytes, position: int) -> Tuple[str, int]:

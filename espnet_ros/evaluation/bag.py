@@ -147,9 +147,7 @@ class BagFrames:
         cameras = [topic for topic in kinds if topic != labels and not _NO_CAMERAS & {*topic.split("/")[-2:]}]
         images = image_topic or _only([topic for topic in cameras if topics[topic].messages], "image topic", name)
         if not images and cameras:
-            raise DatasetError(
-                f"bag {name}: its image topics must have messages, have none: {_listed(cameras)}"
-            )
+            raise DatasetError(f"bag {name}: its image topics must have messages, have none: {_listed(cameras)}")
         if not images:
             has = _listed(f"{topic} ({entry.kind})" for topic, entry in topics.items())
             raise DatasetError(f"bag {name}: must have a topic of images ({_RAW} or {_COMPRESSED}), has {has}")

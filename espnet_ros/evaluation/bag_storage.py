@@ -154,9 +154,12 @@ class _Storage:
                     last = time_ns
                     missing -= 1
                     yield RecordedMessage(entry.topic, entry.msgtype, time_ns, content)
-                if missing > 0:
+                if missing <= 0:
+                    return
+                if last >= 0:
                     self._losses.add(Loss(self._name, "its index is damaged and lacks messages", messages=missing))
-                return
+                    return
+                # rosbags finds no message in an mcap file without an index of its messages, which is allowed
             except Exception:  # rosbags passes on whatever its parser runs into; the rescue finds out what is wrong
                 pass
         for message in self._rescued():
@@ -204,6 +207,8 @@ class _Storage:
             return None
         stack.callback(reader.close)
         has_sound_counts = sum(entry.msgcount for entry in reader.connections) == reader.message_count
+        if not reader.message_count:  # nothing is recorded, or the index lacks it
+            has_sound_counts = next(_RESCUES[self._storage](self._path, Losses(), self._name), None) is None
         return reader if has_sound_counts else None
 
 

@@ -88,7 +88,16 @@ def write_ros1(path, compression=None, frames=None):
     return path
 
 
-def write_mcap(path, compression="", chunked=True, frames=None, with_summary=True, with_checksums=True):
+def write_mcap(
+    path,
+    compression="",
+    chunked=True,
+    frames=None,
+    with_summary=True,
+    with_checksums=True,
+    with_message_index=True,
+    with_statistics=False,
+):
     """Write an mcap file as https://mcap.dev/spec has it: a chunk per frame, or no chunks.
 
     Returns:
@@ -104,7 +113,8 @@ def write_mcap(path, compression="", chunked=True, frames=None, with_summary=Tru
     if not chunked:
         content += definitions
     starts, index = [], b""
-    for frame in samples() if frames is None else frames:
+    frames = list(samples() if frames is None else frames)
+    for frame in frames:
         records, entries = (definitions if chunked else b""), {}
         for topic, time, message in messages([frame]):
             data = bytes(ROS2.serialize_cdr(message, KINDS[topic]))
@@ -123,7 +133,7 @@ def write_mcap(path, compression="", chunked=True, frames=None, with_summary=Tru
         chunk = struct.pack("<QQQI", *span, len(records), checksum) + _text(compression)
         content += _record(6, chunk + struct.pack("<Q", len(packed)) + packed)
         length, offsets = len(content) - start, b""
-        for number, entry in entries.items():
+        for number, entry in entries.items() if with_message_index else ():
             offsets += struct.pack("<HQ", number, len(content))
             content += _record(7, struct.pack("<HI", number, len(entry)) + entry)
         index += _record(
@@ -138,6 +148,11 @@ def write_mcap(path, compression="", chunked=True, frames=None, with_summary=Tru
     content += _record(15, struct.pack("<I", 0))
     summary_start = len(content)
     summary = definitions + index
+    if with_statistics:
+        counts = b"".join(struct.pack("<HQ", number, len(frames)) for number in numbers.values())
+        totals = (len(KINDS) * len(frames), len(KINDS), len(KINDS), 0, 0, len(frames) * chunked)
+        span = frames[0].stamp_ns, frames[-1].stamp_ns + 2
+        summary += _record(11, struct.pack("<QHIIIIQQI", *totals, *span, len(counts)) + counts)
     footer = struct.pack("<BQQQ", 2, 20, summary_start, 0)
     checksum = crc32(summary + footer) if with_checksums else 0
     path.write_bytes(content + summary + footer + struct.pack("<I", checksum) + MAGIC)

@@ -167,3 +167,12 @@ def test_another_serialisation_is_named(tmp_path):
     folder = _with_topics(tmp_path / "bag", "UPDATE topics SET serialization_format = 'cbor'")
     with pytest.raises(DatasetError, match="/cam/image_raw: messages must be encoded as cdr, are 'cbor'"):
         BagFrames(folder)
+
+
+@pytest.mark.parametrize("compression", ["", "zstd", "lz4"])
+@pytest.mark.parametrize("with_statistics", [True, False])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_an_mcap_file_needs_no_index_of_its_messages(tmp_path, compression, with_statistics, chunked):
+    path = tmp_path / "a.mcap"
+    write_mcap(path, compression, chunked, with_message_index=False, with_statistics=with_statistics)
+    assert read_checked(path) == ([0, 1, 2, 3, 4, 5], ())

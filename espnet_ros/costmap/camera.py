@@ -191,6 +191,11 @@ def camera_from_info(
     """
     if len(k) != 9:
         raise CameraError(f"camera matrix K must have 9 numbers, has {len(k)}")
+    if 0 in size:
+        raise CameraError(
+            f"camera image must not be empty, is {ImageSize(*size)} in camera_info: height and width must be those of "
+            "the calibration"
+        )
     _check_size(ImageSize(*size))
     model, coefficients = read_distortion(distortion_model, d)
     rotation: Tuple[float, ...] = ()

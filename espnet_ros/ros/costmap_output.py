@@ -36,7 +36,7 @@ from espnet_ros.types import ImageSize, Segmentation
 _PARAMETERS = names_where(lambda rule: rule.changes_costmap)
 _WARNING_PERIOD = 5.0  # s
 _DELIVERY_TIMEOUT = 0.5  # s
-_JOIN_TIMEOUT = 20.0  # s, for an image in progress when the costmap is closed
+_JOIN_TIMEOUT = 0.5  # s, for an image in progress when the costmap is closed
 _ADDED = Dropped("added")
 _NOT_ADDED = Dropped("not added")
 _POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
@@ -288,7 +288,7 @@ class CostmapOutput:
         )
 
     def close(self) -> None:
-        """Destroy the publishers and subscriptions."""
+        """Destroy the publishers and subscriptions. An image that still waits for a transform is not added later."""
         self._clock_jump.unregister()
         with self._lock:
             self._generation += 1

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from published_cameras import random_lens
 from scene import mount
 
 from espnet_ros.costmap.camera import CameraModel
@@ -39,6 +40,22 @@ def test_a_pixel_beyond_the_lens_does_not_land_on_ground_behind_the_camera():
     direction = np.arctan2(np.hypot(view.y[shown], 1.4), view.x[shown])
     assert direction.max() < 2.05
     assert view.x[shown].min() < -0.2  # a lens of more than 180 degrees does see ground behind the image plane
+
+
+@pytest.mark.parametrize(("model", "count"), [("plumb_bob", 5), ("rational_polynomial", 8), ("equidistant", 4)])
+def test_no_pixel_that_sees_nothing_or_the_sky_shows_ground(model, count):
+    """Lenses of which many fold inside the image, from any side and pitch."""
+    rng = np.random.default_rng(21)
+    blind_shares = []
+    for _ in range(15):
+        size, focal = ImageSize(40, 60), rng.uniform(8, 40)
+        camera = CameraModel(size, focal, focal, *rng.uniform(10, 30, 2), model, random_lens(rng, model, count, 2.0))
+        pose = mount(rng.uniform(0.3, 2.0), rng.uniform(-10, 90), rng.uniform(-20, 20), rng.uniform(-180, 180))
+        upwards = (camera.rays() @ pose[:3, :3].T)[..., 2]
+        view = _view(camera, pose)
+        assert (upwards.reshape(-1)[view.pixel[~view.hidden]] < 0.02).all()  # NaN is not
+        blind_shares.append(camera.blind_share())
+    assert max(blind_shares) > 0.2
 
 
 @pytest.mark.parametrize("camera", [CAMERA, DISTORTED, FISHEYE], ids=lambda camera: camera.distortion_model)

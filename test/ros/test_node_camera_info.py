@@ -64,7 +64,7 @@ def test_bad_calibrations_are_told_and_a_good_one_after_them_is_taken(vehicle):
         (nan, "camera distortion must be finite numbers"),
         (cropped, "camera roi must lie inside 120x160, is 100x100+150+0"),
         (other_aspect, "camera image must have the aspect ratio of its calibration, 160x160, is 120x160"),
-        (empty, "camera image must not be empty, is 0x160"),
+        (empty, "camera image must not be empty, is 0x160 in camera_info: height and width must be those of the"),
         (odd, "camera distortion_model must be one of plumb_bob, rational_polynomial, equidistant, is 'mei'"),
     ):
         vehicle.calibration = message

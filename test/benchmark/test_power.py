@@ -266,7 +266,11 @@ def test_precisions_that_come_to_the_same_are_measured_once(plain_machine, out):
 def test_a_fixed_rate_is_kept_and_its_share_of_the_time_told(plain_machine, out):
     assert _run(out, "--rate", "10", "--seconds", "2") == 0
     (line,) = _lines(out)
-    assert 0 < float(line["frames_per_second"]) < 11  # flat out the stand-in answers thousands
+    frames, rate = int(line["frames"]), float(line["frames_per_second"])
+    assert rate > 0
+    assert frames / rate >= 2.0  # s: the time that was measured
+    # One at the beginning, and no more than 10 in each second after it. Flat out the stand-in answers thousands.
+    assert frames <= 1 + 10 * frames / rate
     assert float(line["busy"]) < 0.9
     # What the governor reads is the time of a frame, not the rate that was asked for.
     costs = read_measured_costs(out / "power.csv", OperationCostModel())

@@ -10,10 +10,11 @@ import pytest
 from reporting.svg_reader import read_groups, read_marks, read_texts
 from waiting import wait_until
 
+from espnet_ros.benchmark import power_point
 from espnet_ros.benchmark.power_board import Interruptions
 from espnet_ros.benchmark.power_charts import accuracy_energy_chart, speed_power_chart
 from espnet_ros.benchmark.power_networks import SweepNetwork
-from espnet_ros.benchmark.power_point import Draw, ReadingLog, Run, run_frames, summarize_draw
+from espnet_ros.benchmark.power_point import Draw, ReadingLog, Run, measure_run, run_frames, summarize_draw
 from espnet_ros.benchmark.power_report import as_document, format_csv, format_page, format_table, point_as_dict
 from espnet_ros.benchmark.power_sweep import PowerPoint, PowerSweep
 from espnet_ros.benchmark.street import FIRST_EVALUATION_SEED, EvaluationFrames, is_street_table
@@ -107,6 +108,24 @@ def test_frames_come_at_the_rate_and_those_missed_are_not_caught_up():
 
 def test_a_frame_longer_than_the_time_is_one_frame():
     assert len(run_frames(_segmenter(0.1), ["image"], 0.01)) == 1
+
+
+def test_the_frame_rate_is_the_frames_divided_by_the_measured_time(monkeypatch):
+    now = 100.0
+
+    def sleep(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(power_point, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    segmenter = SimpleNamespace(segment=lambda image: sleep(0.25))
+    sampler = SimpleNamespace(latest=lambda: SimpleNamespace(reading=None))
+    # 0.25 s for each of 7 images without a pause; the last one begins at 1.5 s and ends the 1.6 s at 1.75 s.
+    run = measure_run(segmenter, ["image"], 1.6, 0.0, sampler, 1.0)
+    assert (run.frames, run.frames_per_second, run.median_seconds, run.busy) == (7, 4.0, 0.25, 1.0)
+    # At 2 images per second every other quarter of a second is a pause: 4 images in 2 s, which take 1 s.
+    run = measure_run(segmenter, ["image"], 2.0, 2.0, sampler, 1.0)
+    assert (run.frames, run.frames_per_second, run.busy) == (4, 2.0, 0.5)
 
 
 def test_the_energy_above_rest_is_that_of_the_watts_above_rest(points):

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from reporting.svg_reader import read_groups, read_marks, read_path, read_texts, width
+from reporting.svg_reader import read_groups, read_marks, read_path, read_texts, texts_outside, width
 
 from espnet_ros.reporting.charts import (
     Bar,
@@ -95,6 +95,45 @@ def test_the_trade_off_chart_has_a_line_per_series_and_hollow_marks():
     texts = read_texts(svg)
     for text in ("power (W)", "frame rate (frames/s)", "a note", "one", "two", "3", "8"):
         assert text in texts
+
+
+LONG = "espnet_ros, onnxruntime fp32, 4 threads"
+"""As long a name as the programs draw."""
+CHARTS = {
+    "latency": lambda: latency_chart(ANSWERS, PERCENTILES, [(0.0, "alpha 8"), (5.0, "alpha 5"), (9.9, "alpha 3")]),
+    "slow latency": lambda: latency_chart([(0.0, 12345.6)], [("p50", 12345.6), ("p95", 12345.6)]),
+    "class IoU": lambda: class_iou_chart(
+        [("traffic light and its pole", "#111111", 0.25), ("unseen", "#222222", None), ("high", "#333333", 1.0)]
+    ),
+    "training": lambda: training_chart([(0, 2.0), (50, 1.0)], {LONG: [(50, 0.25)], "val": [(25, 0.1)]}, 100_000),
+    "bars": lambda: bar_groups_chart(
+        {LONG: [Bar(LONG, 12345.0, "12345.0 ms, 100.0x", "theirs"), Bar("fast", 30.0, "30 ms", "ours")]},
+        {"theirs": "#888888", "ours": "#1f6fb4"},
+        "times",
+    ),
+    "trade-off": lambda: trade_off_chart(
+        {
+            f"MAXP_CORE_DENVER, {LONG}": [Mark(4.0, 20.0, "3", False), Mark(5.0, 10.0, "8", True)],
+            "MAXN": [Mark(8.0, 40.0, "8", False)],
+        },
+        "power (W)",
+        "frame rate (frames/s)",
+        "hollow: heat or over-current throttled the clocks",
+    ),
+}
+
+
+@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS.keys())
+def test_no_text_of_a_chart_is_cut_off(chart):
+    assert texts_outside(chart()) == []
+
+
+def test_a_text_that_is_cut_off_is_found():
+    svg = bar_groups_chart({"first": [Bar("slow", 240.0, "240 ms", "ours")]}, {"ours": "#1f6fb4"}, "times")
+    assert texts_outside(svg) == []
+    (anchor,) = re.findall(r'x="([\d.]+)" y="[\d.]+"[^>]*>240 ms<', svg)
+    assert texts_outside(svg.replace(f'x="{anchor}"', 'x="930"')) == ["240 ms"]
+    assert texts_outside(svg.replace('viewBox="0 0 960 104"', 'viewBox="0 0 960 90"')) == ["ours"]
 
 
 def test_the_same_numbers_give_the_same_bytes_whatever_the_users_settings():

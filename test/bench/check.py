@@ -11,13 +11,19 @@ import tempfile
 import time
 from pathlib import Path
 
-TEST = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TEST), *(str(TEST / folder) for folder in ("ros", "telemetry", "board"))]
+import tomllib  # Python 3.11
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+sys.path[:0] = [str(REPOSITORY / folder) for folder in SETTINGS["tool"]["pytest"]["ini_options"]["pythonpath"]]
 
 import engine_promises
+import load_promises
 import node_promises
+import power_promises
 import python_promises
-from promise import HEADER, ROOM, failures_as_promises, has_missed
+from node_runs import use_own_domain
+from promise import HEADER, ROOM, SHARE_ROOM, failures_as_promises, has_missed
 from signals import reset_signals
 
 from espnet_ros.reporting.machine import describe_environment
@@ -26,21 +32,27 @@ from espnet_ros.reporting.machine import describe_environment
 def main() -> int:
     """Measure and print every promise. Returns the exit code."""
     reset_signals()
-    domain_lock = node_promises.use_own_domain()
+    domain_lock = use_own_domain()
     begun = time.monotonic()
     print(f"{describe_environment()['machine']}; medians of interleaved calls\n\n{HEADER}", flush=True)
     promises = []
+    shared = REPOSITORY.parent / "shared"
     with tempfile.TemporaryDirectory() as cache:
         for measured in (
-            engine_promises.measure(TEST.parents[1] / "shared", cache),
+            engine_promises.measure(shared, cache),
             python_promises.measure(cache),
             node_promises.measure(cache),
+            load_promises.measure(shared, cache),
+            power_promises.measure(),
         ):
             for promise in failures_as_promises(measured):
                 promises.append(promise)
                 print(promise.row, flush=True)
     domain_lock.release()
-    print(f"\n{time.monotonic() - begun:.0f} s. Fails only where a ratio is missed by a factor above {ROOM:g}.")
+    print(
+        f"\n{time.monotonic() - begun:.0f} s. Fails only where a ratio is missed by a factor above {ROOM:g}, "
+        f"or a share or rate of images by one above {SHARE_ROOM:g}."
+    )
     return int(has_missed(promises))
 
 

@@ -7,6 +7,8 @@ from typing import Iterable, Iterator, Optional
 
 ROOM = 2.0
 """A promise fails only where it is missed by this factor: other programs share the machine."""
+SHARE_ROOM = 1.05
+"""The factor for shares and rates of images: no busy machine excuses the loss of half of them."""
 NOT_RUN, KEPT, CLOSE, MISSED = "not run", "kept", "missed, within the tolerance", "MISSED"
 
 
@@ -21,6 +23,7 @@ class Promise:
         is_limit: smaller is better.
         reason: why it could not be measured.
         has_failed: the measurement failed, which counts as missed.
+        room: the promise fails only where it is missed by this factor.
     """
 
     what: str
@@ -29,6 +32,7 @@ class Promise:
     is_limit: bool = False
     reason: str = ""
     has_failed: bool = False
+    room: float = ROOM
 
     @property
     def verdict(self) -> str:
@@ -38,7 +42,7 @@ class Promise:
         if self.reached is None:
             return f"{NOT_RUN}: {self.reason}"
         share = self.asked / max(self.reached, 1e-9) if self.is_limit else self.reached / self.asked
-        return KEPT if share >= 1 else CLOSE if share >= 1 / ROOM else MISSED
+        return KEPT if share >= 1 else CLOSE if share >= 1 / self.room else MISSED
 
     @property
     def row(self) -> str:
@@ -56,9 +60,17 @@ def has_missed(promises: Iterable[Promise]) -> bool:
     return any(promise.verdict.startswith(MISSED) for promise in promises)
 
 
-def failures_as_promises(measured: Iterable[Promise]) -> Iterator[Promise]:
-    """Yield promises; an error in measuring one is a missed promise, which does not stop those of other modules."""
+def failures_as_promises(
+    measured: Iterable[Promise], what: str = "the rest of these measurements"
+) -> Iterator[Promise]:
+    """Yield promises; an error in measuring one is a missed promise, which does not stop the measurements after it.
+
+    Args:
+        measured: yields promises, and may raise.
+        what: is measured, for the row of an error.
+    """
     try:
         yield from measured
-    except Exception as error:  # whatever it is, the other modules are measured
-        yield Promise("the rest of these measurements", 1.0, reason=f"{type(error).__name__}: {error}", has_failed=True)
+    except Exception as error:  # whatever it is, what comes after it is measured
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        yield Promise(what, 1.0, reason=reason, has_failed=True)

@@ -7,7 +7,6 @@ cancels out.
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -18,10 +17,8 @@ from unittest import mock
 
 import cv2
 import numpy as np
-from fake_jetson_stats import TX2, Jtop, JtopException
-from fake_nvml import Nvml
-from kernel_files import add_zone, write_tree
-from promise import Promise
+from promise import Promise, failures_as_promises
+from sensor_trees import MACHINES, reader_of
 
 from espnet_ros.benchmark.costmap import LABEL_SIZE, measure_costmap
 from espnet_ros.benchmark.interleaved import measure_interleaved
@@ -31,7 +28,7 @@ from espnet_ros.engines import build_engine
 from espnet_ros.loading import resolve_spec
 from espnet_ros.segmenter import Segmenter
 from espnet_ros.synthetic import StreetRenderer, StreetWorld, default_camera, drive
-from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySource, default_sources, open_first_available
+from espnet_ros.telemetry.sampler import TelemetrySampler, TelemetrySource
 from espnet_ros.tiling import label_large_image
 from espnet_ros.types import ImageSize
 
@@ -47,7 +44,12 @@ STREET, GRID = 15.0, 1.0
 
 def measure(cache):
     """Yield every promise."""
-    yield from _telemetry()
+    yield from failures_as_promises(_telemetry(), "the rest of telemetry")
+    yield from failures_as_promises(_on_one_thread(), "the rest of costmaps and streets")
+    yield from failures_as_promises(_tiles(cache), "a tile of a large image")
+
+
+def _on_one_thread():
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -57,7 +59,6 @@ def measure(cache):
     finally:
         cv2.setNumThreads(threads)
     yield from single_threaded
-    yield _tiles(cache)
 
 
 def _telemetry():
@@ -65,22 +66,20 @@ def _telemetry():
 
     The files lie in a folder, and stand-ins take the place of packages: what a real sensor needs comes on top.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        orin, server = _orin(Path(folder) / "orin"), _server(Path(folder) / "server")
-        jtop = SimpleNamespace(jtop=lambda interval: Jtop(TX2, None, interval), JtopException=JtopException)
-        for name, root, packages in (
-            ("a Jetson's power monitors", orin, {"jtop": None, "pynvml": None}),
-            ("jetson-stats, without its own thread", orin, {"jtop": jtop, "pynvml": None}),
-            ("a graphics card and the CPU", server, {"jtop": None, "pynvml": Nvml()}),
-            ("the counters of a server", server, {"jtop": None, "pynvml": None}),
-        ):
-            with mock.patch.dict(sys.modules, packages):
-                seconds = _seconds_per_reading(open_first_available(default_sources(root=root)).reader)
-            yield Promise(f"telemetry of {name}, share of a core", SHARE_OF_A_CORE, seconds, is_limit=True)
+    for name, machine in MACHINES.items():
+        what = f"telemetry of {name}, share of a core"
+        with tempfile.TemporaryDirectory() as folder, reader_of(machine, Path(folder)) as reader:
+            seconds, covers = seconds_per_reading(reader, READINGS)
+        if covers == machine.covers:
+            yield Promise(what, SHARE_OF_A_CORE, seconds, is_limit=True)
+        else:
+            reason = f"{reader.name} covers {covers!r}, not {machine.covers!r}"
+            yield Promise(what, SHARE_OF_A_CORE, is_limit=True, reason=reason, has_failed=True)
 
 
-def _seconds_per_reading(reader):
-    begun, is_done = [], threading.Event()
+def seconds_per_reading(reader, count):
+    """CPU time of the sampler's thread from one reading to the next, and what the last one covers."""
+    begun, readings, is_done = [], [], threading.Event()
 
     class Timed:
         name = reader.name
@@ -88,45 +87,16 @@ def _seconds_per_reading(reader):
 
         def read(self):
             begun.append(time.thread_time())
-            if len(begun) > READINGS:
+            if len(begun) > count:
                 is_done.set()
-            return reader.read()
+            readings.append(reader.read())
+            return readings[-1]
 
     sampler = TelemetrySampler([TelemetrySource(reader.name, Timed)], READING_PERIOD)
-    is_done.wait(60)
-    sampler.close(10)
-    return (begun[-1] - begun[0]) / (len(begun) - 1)
-
-
-def _orin(root):
-    """Three INA3221 with three rails each; 12 thermal zones, 20 cooling devices."""
-    for number, name in enumerate(["VDD_IN", *(f"VDD_{number}" for number in range(8))]):
-        monitor, channel = divmod(number, 3)
-        folder = f"sys/bus/i2c/drivers/ina3221/1-004{monitor}/hwmon/hwmon{monitor}"
-        files = {f"in{channel + 1}_label": name, f"in{channel + 1}_input": 5000, f"curr{channel + 1}_input": 1480}
-        write_tree(root / folder, files)
-    gpu, thermal = "sys/class/devfreq/17000000.gpu", "sys/class/thermal"
-    write_tree(root, {f"{gpu}/cur_freq": 918000000, f"{gpu}/device/load": 875})
-    for number in range(12):
-        zone = f"{thermal}/thermal_zone{number}"
-        write_tree(root, {f"{zone}/type": f"zone-{number}", f"{zone}/temp": 45000})
-    for number in range(20):
-        device = f"{thermal}/cooling_device{number}"
-        write_tree(root, {f"{device}/type": f"cpu-balanced-{number}", f"{device}/cur_state": 0})
-    return root
-
-
-def _server(root):
-    """Two packages with DRAM, and 64 CPUs that count their throttling."""
-    for package in (0, 1):
-        add_zone(root, f":{package}", f"package-{package}")
-        add_zone(root, f":{package}:0", "dram")
-        chip = f"sys/class/hwmon/hwmon{package}"
-        write_tree(root / chip, {"name": "coretemp", "temp1_label": f"Package id {package}", "temp1_input": 50000})
-    for cpu in range(64):
-        throttle = {"thermal_throttle/core_throttle_count": 0, "thermal_throttle/package_throttle_count": 0}
-        write_tree(root / f"sys/devices/system/cpu/cpu{cpu}", {"topology/physical_package_id": cpu // 32, **throttle})
-    return root
+    assert is_done.wait(60), sampler.latest()
+    assert sampler.close(10), f"{reader.name} does not end"
+    assert not sampler.latest().dropped, sampler.latest().dropped
+    return (begun[count] - begun[0]) / count, readings[-1].covers
 
 
 def _costmaps_and_streets():
@@ -172,7 +142,8 @@ def _tiles(cache):
     try:
         engine = build_engine(resolve_spec(config))
     except Exception as error:  # a backend that is not installed
-        return Promise(what, TILES_OVER_ENGINE, is_limit=True, reason=str(error).splitlines()[0])
+        yield Promise(what, TILES_OVER_ENGINE, is_limit=True, reason=str(error).splitlines()[0])
+        return
     pixels = np.random.default_rng(1).integers(0, 256, (2000, 2000, 3), np.uint8)
     small = np.ascontiguousarray(pixels[: size.height, : size.width])
     engine.infer(small)
@@ -190,4 +161,4 @@ def _tiles(cache):
 
     label_large_image(pixels, Segmenter(engine), 64, time_engine)
     engine.close()
-    return Promise(what, TILES_OVER_ENGINE, statistics.median(tiled) / statistics.median(alone), is_limit=True)
+    yield Promise(what, TILES_OVER_ENGINE, statistics.median(tiled) / statistics.median(alone), is_limit=True)

@@ -8,47 +8,12 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from robot import LATCHED, make_image
+from slowed_engine import LOADED, PROGRAM, RATE, UNDISTURBED, Load
 from waiting import wait_until
 
 from espnet_ros.msg import EngineStatus, PowerStatus
 
 CAMERA_PERIOD = 0.05  # s
-RATE = 5.0  # images per second, the goal
-ENGINE = """
-import os
-import sys
-import time
-from pathlib import Path
-
-from espnet_ros.engines.fake import FakeEngine
-from espnet_ros.ros.node import main
-
-infer = FakeEngine.infer
-
-def infer_at_the_tests_speed(self, pixels, with_confidence=False):
-    slowdown = float(Path(os.environ["ESPNET_TEST_SLOWDOWN"]).read_text())
-    time.sleep(slowdown * 0.005 * self.spec.checkpoint.alpha)
-    return infer(self, pixels, with_confidence)
-
-FakeEngine.infer = infer_at_the_tests_speed
-sys.exit(main())
-"""
-"""alpha 8 takes 40 ms an image, alpha 3 15 ms."""
-UNDISTURBED, LOADED = 1.0, 7.0
-"""At 5 images per second alpha 8 needs 0.2 of the time, and 1.4 of it under the load; alpha 3 then needs 0.53."""
-
-
-class Load:
-    """What slows the engine down, as a program that competes for the processor would."""
-
-    def __init__(self, file):
-        self.file = file
-        self.set(UNDISTURBED)
-
-    def set(self, slowdown):
-        new = self.file.with_suffix(".new")
-        new.write_text(str(slowdown))
-        new.replace(self.file)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +25,8 @@ def load(tmp_path_factory):
 def node(start_node, load):
     return start_node(
         {"alpha": 8, "governor_alphas": "'3, 8'", "governor_hold": 3.0, "image_timeout": 5.0},
-        environment={"ESPNET_TEST_SLOWDOWN": str(load.file)},
-        program=("-c", ENGINE),
+        environment=load.environment,
+        program=PROGRAM,
     )
 
 

@@ -1,7 +1,4 @@
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -9,6 +6,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from robot import make_image
+from stopped_reader import stopped_reader
 from waiting import wait_until
 
 SECONDS = float(os.environ.get("ESPNET_OVERLOAD_SECONDS", "6"))
@@ -59,30 +57,10 @@ def test_ten_times_too_many_images_are_not_kept_waiting_and_not_kept_in_memory_a
     assert memory_after - memory_before < 8e6, "bytes"
 
 
-SLEEPER = """
-import sys
-import rclpy
-from sensor_msgs.msg import Image
-
-rclpy.init()
-node = rclpy.create_node("sleeper")
-node.create_subscription(Image, sys.argv[1], lambda message: print("got", flush=True), 10)
-rclpy.spin(node)
-"""
-
-
 def test_a_reader_that_does_not_read_does_not_hold_up_the_others(start_node, make_robot, tmp_path):
     start_node(namespace="stuck")
     robot = make_robot("stuck")
     labels = robot.listen("label_image")
-    output = tmp_path / "sleeper.txt"
-    with output.open("wb") as stream:
-        sleeper = subprocess.Popen([sys.executable, "-c", SLEEPER, "/stuck/espnet/label_image"], stdout=stream)
-    try:
-        wait_until(lambda: robot.ask(make_image(), [labels]) and output.read_bytes(), "the other reader got labels")
-        sleeper.send_signal(signal.SIGSTOP)
+    with stopped_reader(f"{robot.target}/label_image", tmp_path / "got", lambda: robot.ask(make_image(), [labels])):
         for _ in range(100):
             robot.send(make_image(), labels)
-    finally:
-        sleeper.kill()
-        sleeper.wait()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 import numpy as np
-import yaml
 from typing_extensions import TypeGuard
 
 from espnet_ros.errors import ClassTableError
 from espnet_ros.resources import expand_user, share_folder
+from espnet_ros.yaml_files import read_yaml
 
 Color = Tuple[int, int, int]
 _MAX_ID = 254  # 255 is UNLABELLED
@@ -101,13 +102,9 @@ def load_class_table(source: str) -> ClassTable:
     if not path.suffix:
         path = share_folder() / "config" / f"{source}.yaml"
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ClassTableError(f"class table '{source}': cannot read {path}: {error.strerror}") from error
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ClassTableError(f"class table {path} is not YAML: {error}") from error
+        document = read_yaml(path)
+    except ValueError as error:
+        raise ClassTableError(f"class table '{source}': {error}") from error
     return parse_class_table(document, str(path))
 
 
@@ -148,21 +145,21 @@ def parse_class_table(document: Any, origin: str) -> ClassTable:
 
 def _parse_row(entry: Any, where: str) -> SemanticClass:
     if not isinstance(entry, Mapping):
-        raise ClassTableError(f"{where}: must be a mapping with id, name and color, is {entry!r}")
+        raise ClassTableError(f"{where}: must be a mapping with id, name and color, is {reprlib.repr(entry)}")
     class_id, name, color = entry.get("id"), entry.get("name"), entry.get("color")
     if not _is_int(class_id) or not 0 <= class_id <= _MAX_ID:
-        raise ClassTableError(f"{where}: id must be an integer 0..{_MAX_ID}, is {class_id!r}")
+        raise ClassTableError(f"{where}: id must be an integer 0..{_MAX_ID}, is {reprlib.repr(class_id)}")
     if not isinstance(name, str) or not name.strip():
-        raise ClassTableError(f"{where} (id {class_id}): name must be a non-empty text, is {name!r}")
+        raise ClassTableError(f"{where} (id {class_id}): name must be a non-empty text, is {reprlib.repr(name)}")
     if (
         not isinstance(color, (list, tuple))
         or len(color) != 3
         or not all(_is_int(value) and 0 <= value <= 255 for value in color)
     ):
-        raise ClassTableError(f"{where} ('{name}'): color must be three integers 0..255, is {color!r}")
+        raise ClassTableError(f"{where} ('{name}'): color must be three integers 0..255, is {reprlib.repr(color)}")
     ignore = entry.get("ignore", False)
     if not isinstance(ignore, bool):
-        raise ClassTableError(f"{where} ('{name}'): ignore must be true or false, is {ignore!r}")
+        raise ClassTableError(f"{where} ('{name}'): ignore must be true or false, is {reprlib.repr(ignore)}")
     ground, layer, cost = _parse_ground(entry, f"{where} ('{name}')")
     return SemanticClass(class_id, name, (color[0], color[1], color[2]), ignore, ground, layer, cost)
 
@@ -170,15 +167,20 @@ def _parse_row(entry: Any, where: str) -> SemanticClass:
 def _parse_ground(entry: Mapping[str, Any], where: str) -> Tuple[str, str, int]:
     ground = entry.get("ground", NO_GROUND)
     if ground not in (FLAT, STANDING, NO_GROUND):
-        raise ClassTableError(f"{where}: ground must be one of {FLAT}, {STANDING}, {NO_GROUND}, is {ground!r}")
+        raise ClassTableError(
+            f"{where}: ground must be one of {FLAT}, {STANDING}, {NO_GROUND}, is {reprlib.repr(ground)}"
+        )
     layer = entry.get("layer", str(entry["name"]).strip().replace(" ", "_"))
     if ground != NO_GROUND and (not isinstance(layer, str) or not _LAYER_NAME.fullmatch(layer)):
         raise ClassTableError(
-            f"{where}: layer is part of a topic, so it must be a letter followed by letters, digits and _, is {layer!r}"
+            f"{where}: layer is part of a topic, so it must be a letter followed by letters, digits and _, is "
+            f"{reprlib.repr(layer)}"
         )
     cost = entry.get("cost", LETHAL_COST if ground == STANDING else 0)
     if not _is_int(cost) or not (0 <= cost <= MAX_GRADED_COST or cost == LETHAL_COST):
-        raise ClassTableError(f"{where}: cost must be an integer 0..{MAX_GRADED_COST} or {LETHAL_COST}, is {cost!r}")
+        raise ClassTableError(
+            f"{where}: cost must be an integer 0..{MAX_GRADED_COST} or {LETHAL_COST}, is {reprlib.repr(cost)}"
+        )
     return ground, layer, cost
 
 

@@ -10,10 +10,20 @@ from typing import Any
 
 _TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """ANSI escape sequences and control characters; white space is not among them."""
+MAX_LENGTH = 2000
+"""Characters of an error's message."""
 
 
 class EspnetError(Exception):
-    """Base class of all errors that espnet_ros raises deliberately."""
+    """Base class of all errors that espnet_ros raises deliberately.
+
+    Its text is one line without terminal codes, whatever names and values of a user's file it has, and no longer than
+    ``MAX_LENGTH``.
+    """
+
+    def __str__(self) -> str:
+        text = " ".join(_TERMINAL_CODES.sub("", super().__str__()).splitlines())
+        return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 200]} ... {text[-190:]}"
 
 
 class ParameterError(EspnetError):

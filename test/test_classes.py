@@ -1,8 +1,10 @@
+import os
+
 import pytest
 import yaml
 
 from espnet_ros.classes import load_class_table, parse_class_table
-from espnet_ros.errors import ClassTableError
+from espnet_ros.errors import MAX_LENGTH, ClassTableError
 
 
 def _row(**changes):
@@ -114,3 +116,46 @@ def test_ground_keys_that_break_a_rule_are_refused(rows, reason):
     with pytest.raises(ClassTableError) as caught:
         parse_class_table({"classes": rows}, "mine.yaml")
     assert reason in str(caught.value)
+
+
+BOMB = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "".join(
+    f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xfe\x00abc", "mine.yaml: 'utf-8' codec can't decode byte 0xff"),
+        (b"a: {\nb: [", "is not YAML: while parsing a flow node"),
+        (b"classes: [2024-13-45]", "is not YAML: month must be in 1..12"),
+        (b"[" * 3000, "is not YAML: it is nested too deep"),
+        (f"{BOMB}classes: [*j]".encode(), "entry 0: must be a mapping with id, name and color, is [[["),
+        (b'classes: [{id: 0, name: "r\\e[1m\\nx", color: 3}]', "entry 0 ('r x'): color must be three integers 0..255"),
+        (b"classes: [road, other]", "entry 0: must be a mapping with id, name and color, is 'road'"),
+        (b"classes: [{id: 0, name: road}]", "entry 0 ('road'): color must be three integers 0..255, is None"),
+    ],
+)
+def test_any_file_that_is_no_table_is_refused_in_one_line(tmp_path, content, reason):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(ClassTableError) as caught:
+        load_class_table(str(tmp_path / "mine.yaml"))
+    assert reason in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= MAX_LENGTH
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(ClassTableError, match=r"cannot read .*mine\.yaml: not a regular file"):
+        load_class_table(str(tmp_path / "mine.yaml"))
+
+
+def test_a_path_with_a_null_byte_is_refused():
+    with pytest.raises(ClassTableError, match="cannot read .*: embedded null byte"):
+        load_class_table("a\0b.yaml")
+
+
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump({"classes": [_row()]}).encode())
+    assert load_class_table(str(tmp_path / "mine.yaml")).names == ["road"]

@@ -29,7 +29,7 @@ LAYERS = [
     "overlay",
     "image_encoding, types",
     "classes",
-    "resources, headers",
+    "resources, headers, yaml_files",
     "errors",
 ]
 """The layers from top to bottom. A room imports only from lower rows: neither from higher ones nor from its own row."""

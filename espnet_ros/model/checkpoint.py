@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import struct
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +24,7 @@ from espnet_ros.model import download
 from espnet_ros.model.file_format import SAFETENSORS, detect_format
 from espnet_ros.resources import expand_user, share_folder
 from espnet_ros.types import ImageSize
+from espnet_ros.yaml_files import read_yaml
 
 Channels = Tuple[float, float, float]
 _REGISTRY = Path(__file__).with_name("registry.yaml")
@@ -174,7 +177,7 @@ def _describe_file(path: Path) -> Checkpoint:
     if is_safetensors:
         metadata: Any = _read_safetensors_metadata(path)
         origin = f"weights {path}, metadata"
-        if metadata or not sidecar.is_file():
+        if not sidecar.is_file() or set(_METADATA_KEYS).issubset(metadata):
             return _with_path(_checkpoint_from_metadata(metadata, origin, path.name, digest), path)
     if not sidecar.is_file():
         raise WeightsError(
@@ -182,9 +185,9 @@ def _describe_file(path: Path) -> Checkpoint:
             f"{sidecar.name} next to it, with: {', '.join(_METADATA_KEYS)}"
         )
     try:
-        metadata = yaml.safe_load(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise WeightsError(f"weights {path}: {sidecar} cannot be read: {one_line(error)}") from error
+        metadata = read_yaml(sidecar)
+    except ValueError as error:
+        raise WeightsError(f"weights {path}: {error}") from error
     return _with_path(_checkpoint_from_metadata(metadata, str(sidecar), path.name, digest), path)
 
 
@@ -205,9 +208,19 @@ def _read_safetensors_metadata(path: Path) -> Dict[str, Any]:
             if length > 100_000_000:
                 raise ValueError("header too long")
             metadata = json.loads(stream.read(length)).get("__metadata__", {})
-        return {key: json.loads(value) for key, value in metadata.items() if key in (*_METADATA_KEYS, "divisor")}
-    except (OSError, ValueError, struct.error, AttributeError) as error:
+        return {key: _from_json(value) for key, value in metadata.items() if key in (*_METADATA_KEYS, "divisor")}
+    except OSError as error:
+        raise WeightsError(f"weights {path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, RecursionError, struct.error, AttributeError) as error:
         raise WeightsError(f"weights {path}: not a safetensors file: {one_line(error)}") from error
+
+
+def _from_json(text: str) -> Any:
+    """Return the value of a JSON text; the text itself if it is none, such as a name without quotes."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _checkpoint_from_metadata(metadata: Any, origin: str, name: str, sha256: str) -> Checkpoint:
@@ -218,20 +231,21 @@ def _checkpoint_from_metadata(metadata: Any, origin: str, name: str, sha256: str
         raise WeightsError(f"{origin}: lacks {', '.join(missing)}")
     for key in ("network", "alpha"):
         choices = rule_of(key).choices
-        if metadata[key] not in choices:
-            raise WeightsError(f"{origin}: {key} must be one of {', '.join(map(str, choices))}, is {metadata[key]!r}")
+        if metadata[key] not in choices or isinstance(metadata[key], float):
+            found = reprlib.repr(metadata[key])
+            raise WeightsError(f"{origin}: {key} must be one of {', '.join(map(str, choices))}, is {found}")
     std = _numbers(metadata, "std_bgr", 3, origin)
     if min(std) <= 0:
         raise WeightsError(f"{origin}: std_bgr must be above 0, is {list(std)}")
-    height, width = (int(value) for value in _numbers(metadata, "input_size", 2, origin))
+    height, width = _numbers(metadata, "input_size", 2, origin)
     if height <= 0 or width <= 0 or height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         raise WeightsError(
             f"{origin}: input_size must be positive multiples of {SIZE_MULTIPLE}, is {metadata['input_size']}"
         )
     mean = _numbers(metadata, "mean_bgr", 3, origin)
     divisor = metadata.get("divisor", PUBLISHED_DIVISOR)
-    if not isinstance(divisor, (int, float)) or divisor <= 0:
-        raise WeightsError(f"{origin}: divisor must be above 0, is {divisor!r}")
+    if not _is_number(divisor) or divisor <= 0:
+        raise WeightsError(f"{origin}: divisor must be above 0, is {reprlib.repr(divisor)}")
     return Checkpoint(
         name=name,
         network=metadata["network"],
@@ -239,7 +253,7 @@ def _checkpoint_from_metadata(metadata: Any, origin: str, name: str, sha256: str
         classes=_class_table_source(metadata["classes"], origin),
         mean_bgr=(mean[0], mean[1], mean[2]),
         std_bgr=(std[0], std[1], std[2]),
-        input_size=ImageSize(height, width),
+        input_size=ImageSize(int(height), int(width)),
         sha256=sha256,
         divisor=float(divisor),
         family=metadata.get("family", ""),
@@ -249,7 +263,7 @@ def _checkpoint_from_metadata(metadata: Any, origin: str, name: str, sha256: str
 
 def _class_table_source(value: Any, origin: str) -> str:
     if not isinstance(value, str):
-        raise WeightsError(f"{origin}: classes must be a class table's name or path, is {value!r}")
+        raise WeightsError(f"{origin}: classes must be a class table's name or path, is {reprlib.repr(value)}")
     try:
         load_class_table(value)
     except ClassTableError as error:
@@ -259,10 +273,11 @@ def _class_table_source(value: Any, origin: str) -> str:
 
 def _numbers(metadata: Mapping[str, Any], key: str, count: int, origin: str) -> Tuple[float, ...]:
     values = metadata[key]
-    if (
-        not isinstance(values, (list, tuple))
-        or len(values) != count
-        or not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    ):
-        raise WeightsError(f"{origin}: {key} must be {count} numbers, is {values!r}")
+    if not isinstance(values, (list, tuple)) or len(values) != count or not all(map(_is_number, values)):
+        raise WeightsError(f"{origin}: {key} must be {count} numbers, is {reprlib.repr(values)}")
     return tuple(float(value) for value in values)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a finite number that a double can store."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -13,6 +13,7 @@ from typing import BinaryIO, Tuple
 from espnet_ros.errors import WeightsError
 
 TORCH, SAFETENSORS = "torch", "safetensors"
+MAX_EXPANSION = 1 << 30  # bytes; how much larger than its file the content of a weight file may be
 _HEAD = 512  # bytes; enough for a tar archive's magic number at 257
 _LEGACY_TORCH = struct.pack("<Q", 0xA86A20F9469CFC6C)
 """Part of the number that torch.save wrote first before PyTorch 1.6."""
@@ -62,6 +63,8 @@ def detect_format(path: Path) -> str:
             problem = _find_problem(head, size) or (_find_problem_of_zip(stream) if head.startswith(b"PK") else "")
     except OSError as error:
         raise WeightsError(f"weights {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a null byte in the path
+        raise WeightsError(f"weights {path}: cannot be read: {error}") from error
     if problem:
         raise unreadable(path, problem)
     return SAFETENSORS if _is_safetensors(head) else TORCH
@@ -124,7 +127,11 @@ def _find_problem_of_zip(stream: BinaryIO) -> str:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            size = sum(entry.compress_size for entry in archive.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return damaged()
+    if unpacked > size + MAX_EXPANSION:
         return damaged()
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         return f"it is a TorchScript archive: {_EXPORT}"

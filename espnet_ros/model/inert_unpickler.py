@@ -23,13 +23,17 @@ class StandIn:
 
     Attributes:
         state: what the file says about the object, such as the content of a whole module.
+        entries: by name, of a mapping of an unknown class.
     """
 
     dump_patches = False  # torch reads it from the classes of whole modules
     state: Any = None
+    entries: Dict[str, Any]
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> StandIn:
-        return super().__new__(cls)
+        stand_in = super().__new__(cls)
+        stand_in.entries = {}
+        return stand_in
 
     def __init__(self, *_arguments: Any, **_options: Any) -> None:
         pass
@@ -40,8 +44,9 @@ class StandIn:
     def __call__(self, *_arguments: Any, **_options: Any) -> StandIn:
         return StandIn()
 
-    def __setitem__(self, _key: Any, _value: Any) -> None:
-        pass
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(key, str):
+            self.entries[key] = value
 
     def append(self, _value: Any) -> None:
         """Ignore an element of a list of unknown class."""
@@ -92,7 +97,9 @@ _SAFE: Dict[Tuple[str, str], Any] = {
 }
 
 
-class _InertUnpickler(pickle.Unpickler):
+class _InertUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+    """The unpickler in Python: a flipped bit in a file makes the one in C allocate up to 64 GiB for its memo."""
+
     def find_class(self, module: str, name: str) -> Any:
         if module in ("torch", "torch.cuda", "torch.storage") and name.endswith("Storage"):
             return getattr(torch, name, StandIn)
@@ -113,6 +120,7 @@ def load_inert(path: Path) -> Any:
         Exception: of any type, as the file is damaged.
     """
     options: Dict[str, Any] = {"map_location": "cpu", "pickle_module": _PICKLE_MODULE}
+    options["encoding"] = "latin1"  # of Python 2's strings, among them the bytes of NumPy scalars
     if "weights_only" in inspect.signature(torch.load).parameters:  # PyTorch 1.13 and newer
         options["weights_only"] = False
     # torch treats the path of a .safetensors file in its own way, whatever the file contains

@@ -93,7 +93,12 @@ def compare_keys(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
         for key in expected
         if key in found and expected[key].is_floating_point() and not found[key].is_floating_point()
     ]
-    groups = (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped), ("of integers", integers))
+    groups = (
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("mis-shaped", misshaped),
+        ("not floating-point", integers),
+    )
     return [f"{len(keys)} {name}: {_shorten(keys)}" for name, keys in groups if keys]
 
 

@@ -120,12 +120,33 @@ def test_a_file_without_metadata_is_rejected_with_instructions(own_file):
         ({"input_size": [50, 64]}, r"input_size must be positive multiples of 8, is \[50, 64\]"),
         ({"classes": "kitti"}, "class table 'kitti'"),
         ({"divisor": 0}, "divisor must be above 0, is 0"),
+        ({"alpha": 3.0}, "alpha must be one of 3, 5, 8, is 3.0"),
+        ({"mean_bgr": [float("nan"), 2, 3]}, r"mean_bgr must be 3 numbers, is \[nan, 2, 3\]"),
+        ({"mean_bgr": [10**400, 2, 3]}, r"mean_bgr must be 3 numbers, is \[1000"),
+        ({"std_bgr": [float("inf"), 2, 3]}, r"std_bgr must be 3 numbers, is \[inf, 2, 3\]"),
+        ({"input_size": [float("inf"), 64]}, r"input_size must be 2 numbers, is \[inf, 64\]"),
+        ({"input_size": [48.5, 64]}, r"input_size must be positive multiples of 8, is \[48.5, 64\]"),
+        ({"divisor": True}, "divisor must be above 0, is True"),
+        ({"divisor": float("nan")}, "divisor must be above 0, is nan"),
+        ({"divisor": 10**400}, "divisor must be above 0, is 1000"),
+        ({"classes": "a\0b.yaml"}, "class table .* embedded null byte"),
     ],
 )
 def test_invalid_metadata_is_rejected_with_the_rule(own_file, change, reason):
     own_file.with_suffix(".yaml").write_text(yaml.safe_dump({**METADATA, **change}))
     with pytest.raises(WeightsError, match=reason):
         select_checkpoint(str(own_file), "espnet", 8)
+
+
+def test_metadata_that_is_nested_too_deep_is_refused(own_file):
+    own_file.with_suffix(".yaml").write_text("[" * 3000)
+    with pytest.raises(WeightsError, match=r"mine\.yaml is not YAML: it is nested too deep"):
+        select_checkpoint(str(own_file), "espnet", 8)
+
+
+def test_a_path_with_a_null_byte_is_refused():
+    with pytest.raises(WeightsError, match="cannot be read: embedded null byte"):
+        select_checkpoint("a\0b.pth", "espnet", 8)
 
 
 def test_weights_of_another_network_name_missing_unexpected_and_misshaped_keys(own_file):

@@ -226,7 +226,10 @@ LEGACY = {"_use_new_zipfile_serialization": False}
         (torch.ones(3), "it contains no tensors by name"),
         ({"student": STATE, "teacher": STATE}, "it contains several networks, student, teacher: save one of them"),
         ({**_prefixed("student."), **_prefixed("teacher.")}, "it contains several networks, student, teacher"),
-        ({key: value.int() for key, value in STATE.items()}, "of integers: encoder.level1.conv.weight is torch.int32"),
+        (
+            {key: value.int() for key, value in STATE.items()},
+            "not floating-point: encoder.level1.conv.weight is torch.int32",
+        ),
     ],
 )
 def test_what_is_no_weights_is_refused_in_one_line_that_says_what_it_is(content, reason, refusal):

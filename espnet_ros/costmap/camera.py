@@ -41,6 +41,7 @@ class CameraModel:
         distortion: distortion coefficients; empty for an undistorted image.
         rectification: rotation from the optical frame to the frame of a rectified image, nine numbers in row-major
             order; empty for none.
+        skew: columns per unit of y on the image plane, in pixels: 0 unless rows and columns are not at right angles.
 
     Raises:
         CameraError: a value is not finite or out of range, or the model or its number of coefficients is unknown.
@@ -54,9 +55,10 @@ class CameraModel:
     distortion_model: str = "plumb_bob"
     distortion: Tuple[float, ...] = ()
     rectification: Tuple[float, ...] = ()
+    skew: float = 0.0
 
     def __post_init__(self) -> None:
-        values = {"fx": self.fx, "fy": self.fy, "cx": self.cx, "cy": self.cy}
+        values = {"fx": self.fx, "fy": self.fy, "cx": self.cx, "cy": self.cy, "skew": self.skew}
         for name, value in values.items():
             if not math.isfinite(value):
                 raise CameraError(f"camera {name} must be a finite number, is {value}")
@@ -71,6 +73,8 @@ class CameraModel:
                 raise CameraError(
                     f"camera {name} must be at most {_FARTHEST_CENTRE:g} pixels from the corner, is {values[name]}"
                 )
+        if abs(self.skew) > self.fx:
+            raise CameraError(f"camera skew must be at most fx, {self.fx}, is {self.skew}")
         _check_size(self.size)
         if self.size.height * self.size.width > _MOST_PIXELS:
             raise CameraError(f"camera image must have at most {_MOST_PIXELS} pixels, is {self.size}")
@@ -81,7 +85,7 @@ class CameraModel:
     @property
     def matrix(self) -> np.ndarray:
         """Camera matrix, (3, 3) float64."""
-        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+        return np.array([[self.fx, self.skew, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
     @property
     def is_distorted(self) -> bool:
@@ -122,6 +126,7 @@ class CameraModel:
             fy=self.fy * y_scale,
             cx=(self.cx + 0.5) * x_scale - 0.5,
             cy=(self.cy + 0.5) * y_scale - 0.5,
+            skew=self.skew * x_scale,
         )
 
     def rays(self) -> np.ndarray:
@@ -147,13 +152,14 @@ class CameraModel:
             points = points @ self._rotation.T
         with np.errstate(all="ignore"):
             if self.is_distorted:
-                image = lens_of(self.distortion_model, self.coefficients).project(points)
-                return image * (self.fx, self.fy) + (self.cx, self.cy)
-            pixels = np.full((len(points), 2), np.nan)
-            front = points[:, 2] > 1e-6
-            seen = points if front.all() else points[front]
-            pixels[front] = seen[:, :2] / seen[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
-        return pixels
+                flat = lens_of(self.distortion_model, self.coefficients).project(points)
+            else:
+                depth = np.where(points[:, 2] > 1e-6, points[:, 2], np.nan)
+                flat = points[:, :2] / depth[:, None]
+            pixels = flat * (self.fx, self.fy) + (self.cx, self.cy)
+            if self.skew:
+                pixels[:, 0] += self.skew * flat[:, 1]
+        return np.asarray(pixels)
 
     @property
     def coefficients(self) -> Tuple[float, ...]:
@@ -184,7 +190,8 @@ def camera_from_info(
             rectified image is taken to be the same, as in image_geometry.
         p: projection matrix P, twelve numbers, and
         r: rectification matrix R, nine numbers; used only for rectified images.
-        image_is_rectified: the image has no distortion, intrinsics P, and is seen from a frame that R rotates.
+        image_is_rectified: the image has no distortion, intrinsics P, and is seen from a frame that R rotates. An image
+            with zeros for K and D, but with a P, is always taken to be rectified.
 
     Raises:
         CameraError: a field is invalid.
@@ -200,13 +207,17 @@ def camera_from_info(
     model, coefficients = read_distortion(distortion_model, d)
     rotation: Tuple[float, ...] = ()
     name, matrix = "K", tuple(float(value) for value in k)
-    if image_is_rectified:
-        is_undistorted = not coefficients and model != FISHEYE_MODEL
+    is_undistorted = not coefficients and model != FISHEYE_MODEL
+    has_skew = model == FISHEYE_MODEL  # OpenCV estimates the skew of fisheyes, and assumes that others have none
+    if image_is_rectified or (is_undistorted and not any(k) and any(p)):
+        has_skew = True
         name, matrix = "P", rectified_matrix(p, k, is_undistorted)
         model, coefficients, rotation = "plumb_bob", (), rectifying_rotation(r)
     x_offset, y_offset, height, width = _region(size, roi)
     fx, skew, cx, _, fy, cy = matrix[:6]
     cut = CameraModel(ImageSize(height, width), fx, fy, cx - x_offset, cy - y_offset, model, coefficients, rotation)
+    if has_skew:
+        cut, skew = replace(cut, skew=skew), 0.0
     if not (abs(skew) <= _SKEW_TOLERANCE * fx and _is_close(matrix[3:4] + matrix[6:], (0.0, 0.0, 0.0, 1.0))):
         raise CameraError(f"camera matrix {name} must be [fx 0 cx; 0 fy cy; 0 0 1], is {list(matrix)}")
     bin_x, bin_y = max(binning[0], 1), max(binning[1], 1)
@@ -263,6 +274,8 @@ def _rays(camera: CameraModel) -> np.ndarray:
         rows = np.arange(first, min(first + together, height), dtype=np.float64)
         pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
         flat = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
+        if camera.skew:
+            flat[:, 0] -= camera.skew / camera.fx * flat[:, 1]
         if camera.is_distorted:
             with np.errstate(all="ignore"):
                 rays = lens_of(camera.distortion_model, camera.coefficients).rays(flat)

@@ -94,7 +94,7 @@ class TrainingError(EspnetError):
     """Training cannot continue."""
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the text of an error for users: the message, preceded by the type unless it is an ``EspnetError``."""
     if isinstance(error, EspnetError):
         return str(error)

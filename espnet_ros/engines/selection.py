@@ -92,7 +92,10 @@ def build_engine(spec: EngineSpec, excluded: Collection[str] = ()) -> Engine:
             _logger.warning("backend %s cannot be used: %s", candidate.backend, error)
         except EspnetError:  # the request is at fault, not the backend
             raise
-        except Exception as error:  # installed, but a part of it is missing, damaged or does not fit this machine
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # installed, but a part of it is missing, damaged or does not fit this machine
             reason = one_line(error) if isinstance(error, ImportError) else describe_error(error)
             failures.append(f"{candidate.backend}: {reason}")
             _logger.warning("backend %s cannot be loaded: %s", candidate.backend, reason)

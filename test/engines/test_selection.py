@@ -204,10 +204,19 @@ print(build_engine(EngineSpec(checkpoint, checkpoint.load_class_table(), checkpo
         ("import ctypes; ctypes.CDLL('libllvmlite.so.none')", "native: OSError: libllvmlite.so.none: cannot open"),
         ("from llvmlite.ffi import lib", "native: No module named 'llvmlite.ffi'"),
         ("raise Exception('LLVM has no targets')", "native: Exception: LLVM has no targets"),
+        ("raise SystemExit('no license')", "native: SystemExit: no license"),
         ("llvm = 1 +", "native: SyntaxError: invalid syntax"),
         ("", "native: AttributeError: module 'llvmlite.binding' has no attribute"),
     ],
-    ids=["library of 0 bytes", "library missing", "module missing", "any exception", "damaged module", "empty module"],
+    ids=[
+        "library of 0 bytes",
+        "library missing",
+        "module missing",
+        "any exception",
+        "exit",
+        "damaged module",
+        "empty module",
+    ],
 )
 def test_a_partial_installation_of_llvmlite_is_passed_over(tmp_path, binding, reason):
     (tmp_path / "llvmlite").mkdir()

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from espnet_ros.commands.params_file import read_params_file
@@ -88,6 +90,8 @@ def test_other_parameters_are_ignored(read):
         ("max_rate: 0x1p3", 8.0),
         ("max_rate: -.INF", float("-inf")),
         ("max_rate: Infinity", float("inf")),
+        ("alpha:\t3", 3),
+        ('weights: "a\\0b"', "a"),
         ("max_rate: 1e400", "1e400"),
         ("max_rate: 1e-400", "1e-400"),
         ("max_rate: 1e", "1e"),
@@ -128,7 +132,9 @@ def test_a_repeated_section_keeps_its_place(read):
         ("esp net: {ros__parameters: {alpha: 3}}", "'/esp net' is not the name of a node"),
         ("//espnet: {ros__parameters: {alpha: 3}}", "'//espnet' is not the name of a node"),
         ("/**: {ros__parameters: {[1]: 3}}", "a key must be a name"),
-        ("\x00\x01", "cannot be read: unacceptable character #x0000: special characters are not allowed in"),
+        ("\x00\x01", "cannot be read: unacceptable character #x0000: (special|control) characters are not allowed in"),
+        ("a:\n  ros__parameters: {}\n  b: {ros__parameters: {x: 1}}", "inside another one, but /a/b is, at line 3"),
+        ("/**: {ros__parameters: {x: " + "{a: " * 2000 + "3" + "}" * 2003, "cannot be read: it is nested too deep"),
     ],
 )
 def test_what_ros_refuses_is_refused_in_one_line(read, text, message):
@@ -137,9 +143,24 @@ def test_what_ros_refuses_is_refused_in_one_line(read, text, message):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_a_file_may_have_any_encoding_of_yaml(tmp_path, encoding):
+    path = tmp_path / "r\u00fc r.yaml"
+    path.write_bytes("/**:\r\n  ros__parameters:\r\n    weights: \u00fc\r\n".encode(encoding))
+    assert read_params_file(path, "/espnet", NAMES) == {"weights": "\u00fc"}
+
+
+def test_a_device_is_refused_instead_of_read_without_end():
+    with pytest.raises(ParameterError, match="^parameter file /dev/zero: must be a file, is a device"):
+        read_params_file(Path("/dev/zero"), "/espnet", NAMES)
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "robot.yaml").write_bytes(b"/**: \xff\xfe")
-    with pytest.raises(ParameterError, match="robot.yaml: cannot be read: 'utf-8' codec can't decode byte 0xff"):
+    with pytest.raises(
+        ParameterError,
+        match="robot.yaml: cannot be read: (unacceptable character #x00ff|'utf-8' codec can't decode byte #xff)",
+    ):
         read_params_file(tmp_path / "robot.yaml", "/espnet", NAMES)
 
 

@@ -13,13 +13,15 @@ from espnet_ros.config import coerce
 from espnet_ros.errors import ParameterError, one_line
 
 _VALUES = "ros__parameters"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader with libyaml, which ROS uses; it takes some texts that PyYAML refuses, and the reverse."""
 _PATTERN = re.compile(r"(/(\*\*?|[A-Za-z_][A-Za-z0-9_]*))+")
 _TRUE = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"}
 _FALSE = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}
 _INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _HEX_FLOAT = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_SPECIAL = re.compile(r"[+-]?(inf|infinity|nan)", re.IGNORECASE)
+_SPECIAL = re.compile(r"[+-]?(inf|infinity|nan(\(\w*\))?)", re.IGNORECASE)
 _DOTTED_SPECIAL = re.compile(r"[+-]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _SMALLEST = 2.0**-1022
 """Smallest number that a double stores with full precision; C refuses to read smaller ones."""
@@ -39,14 +41,18 @@ def read_params_file(path: Path, node: str, names: Collection[str]) -> Dict[str,
     """
     sections: Dict[str, Dict[str, Any]] = {}
     try:
-        text = path.read_text(encoding="utf-8")
-        for document in _documents(yaml.parse(text, Loader=yaml.SafeLoader)):
+        if path.is_char_device():  # such as /dev/zero, which never ends
+            raise _RuleError("must be a file, is a device")
+        content = path.read_bytes()
+        for document in _documents(yaml.parse(content, Loader=_LOADER)):
             for pattern, values in _sections("", document):
                 sections.setdefault(pattern, {}).update(values)  # a repeated section keeps its place
     except OSError as error:
         raise ParameterError(f"parameter file {path}: cannot be read: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise ParameterError(f"parameter file {path}: cannot be read: {one_line(error)}") from error
+    except RecursionError as error:
+        raise ParameterError(f"parameter file {path}: cannot be read: it is nested too deep") from error
     except _RuleError as error:
         raise ParameterError(f"parameter file {path}: {error}") from error
     if not sections:
@@ -109,8 +115,10 @@ def _sections(prefix: str, pairs: _Pairs) -> Iterator[Tuple[str, Dict[str, Any]]
     """Yield each node's name or pattern, starting with ``/``, and its values. Nodes may be nested in namespaces."""
     if [key.value for key, _ in pairs].count(_VALUES) > 1:
         raise _error(pairs[0][0], f"{prefix} must have '{_VALUES}' once")
+    is_node = False
     for key, value in pairs:
         if key.value == _VALUES:
+            is_node = True
             if not prefix:
                 raise _error(key, f"must have a node name with '{_VALUES}' below it")
             if not _PATTERN.fullmatch(prefix):
@@ -121,7 +129,10 @@ def _sections(prefix: str, pairs: _Pairs) -> Iterator[Tuple[str, Dict[str, Any]]
             yield prefix, dict(_parameters("", value))
         elif isinstance(value, list):
             name = key.value if prefix else key.value[key.value.startswith("/") :]
-            yield from _sections(f"{prefix}/{name}", value)
+            for section in _sections(f"{prefix}/{name}", value):
+                if is_node:
+                    raise _error(key, f"a node cannot be inside another one, but {section[0]} is")
+                yield section
         else:
             raise _error(key, f"must have a node name with '{_VALUES}' below it")
 
@@ -145,7 +156,7 @@ def _parameters(prefix: str, pairs: _Pairs) -> Iterator[Tuple[str, Any]]:
 
 def _scalar(event: yaml.ScalarEvent, name: str) -> Any:
     """Convert a value as ``get_value`` of rcl_yaml_param_parser does: with C's strtoll and strtod."""
-    text: str = event.value
+    text: str = event.value.partition("\0")[0]  # where a string of C ends
     if event.style in ("'", '"') or event.tag == "tag:yaml.org,2002:str":
         return text
     if not text:
@@ -166,7 +177,7 @@ def _float(text: str) -> Any:
     if _DOTTED_SPECIAL.fullmatch(text):
         return float(text.replace(".", ""))
     if _SPECIAL.fullmatch(text):
-        return float(text)
+        return float(text.partition("(")[0])
     try:
         number = float.fromhex(text) if _HEX_FLOAT.fullmatch(text) else float(text) if _FLOAT.fullmatch(text) else None
     except OverflowError:

@@ -112,7 +112,13 @@ def find_problem(folder: Path) -> str:
 
 
 def _read_manifest(folder: Path) -> Dict[str, Any]:
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    path = folder / MANIFEST
+    if path.is_fifo():  # reading it would wait
+        raise ValueError(f"{path} must be a file")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deep") from error
     for name in ("key", "files"):
         texts = manifest[name]
         if not isinstance(texts, dict) or not all(isinstance(value, str) for value in texts.values()):

@@ -116,6 +116,28 @@ def test_an_image_from_before_clears_the_poses_and_the_next_transforms_are_found
     assert robot.poses.jumps == 1
 
 
+def test_a_transform_of_the_old_round_after_the_restart_costs_a_second_clearing(robot):
+    robot.drive(START + 50, START + 52)
+    robot.x(START + 52)
+    robot.poses.restart("the clock went back")
+    robot.broadcast(START + 52.02)
+    robot.drive(START, START + 0.1)
+    assert robot.poses.jumps == 2
+    assert robot.x(START + 0.05) == pytest.approx((START + 0.05) % 1000 + 0.2)
+    robot.drive(START + 0.12, START + 3)
+    assert robot.poses.jumps == 2
+
+
+@pytest.mark.parametrize("ahead", [0.5, 1.5])
+def test_a_loop_is_one_restart_while_localisation_dates_into_the_future(ahead):
+    robot = _robot("humble", True, costmap_frame="map")
+    for seconds in (50, 51, 52, 0, 1, 2):
+        robot.broadcast(START + seconds)
+        robot.broadcast(START + seconds + ahead, child="odom", parent="map", x=0.0)
+    assert robot.poses.jumps == 1
+    assert robot.x(START + 1.5) == pytest.approx((START + 1.5) % 1000 + 0.2)
+
+
 @pytest.mark.parametrize("ahead", [5.0, 3600.0, 1e8])
 def test_one_image_from_the_future_changes_nothing(robot, ahead):
     robot.drive(START, START + 2)

@@ -135,7 +135,7 @@ def _camvid_drive(what, shared, cache):
         f"{what}: p95 of the latency, times (one and a half images of the engine + 15 ms)", 1.0, min(p95s),
         is_limit=True,
     )  # fmt: skip
-    yield Promise(f"{what}: frame rate, times 15 Hz", 0.85, max(rates), room=SHARE_ROOM)
+    yield Promise(f"{what}: frame rate, times 15 Hz", 0.85, max(rates))
 
 
 def _demo(what):
@@ -154,6 +154,6 @@ def _demo(what):
             )  # fmt: skip
         assert code == 0, printed.getvalue()
         numbers = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
-    yield Promise(f"{what}: frame rate, times the rate", 0.9, numbers["frame_rate"] / DEMO_RATE, room=SHARE_ROOM)
+    yield Promise(f"{what}: frame rate, times the rate", 0.9, numbers["frame_rate"] / DEMO_RATE)
     latency = numbers["latency_p50"] / DEMO_LATENCY
     yield Promise(f"{what}: median latency, times {DEMO_LATENCY:g} s", 1.0, latency, is_limit=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from built_engines import build_ahead
 from node_runs import (
     FAKE,
     PERIOD,
     TRIES,
-    build_ahead,
     latencies,
     publish_all,
     reason_without_ros,

@@ -7,7 +7,8 @@ from array import array
 from itertools import cycle
 
 import numpy as np
-from node_runs import PERIOD, TRIES, build_ahead, camera, reason_without_ros, running_node
+from built_engines import build_ahead
+from node_runs import PERIOD, TRIES, camera, reason_without_ros, running_node
 from promise import SHARE_ROOM, Promise, failures_as_promises
 
 from espnet_ros.types import ImageSize

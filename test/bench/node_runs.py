@@ -10,10 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from espnet_ros.config import NodeConfig
-from espnet_ros.engines import build_engine
-from espnet_ros.loading import resolve_spec
-
 PERIOD = 1 / 15  # s, between two images of the camera
 TRIES = 3
 """The best of these counts: another program takes the processor for longer than a period now and then."""
@@ -62,11 +58,6 @@ def running_node(namespace, parameters, environment=None, program=("-m", "espnet
         finally:
             robot.close()
             node.end()
-
-
-def build_ahead(**parameters):
-    """Build an engine into its cache, so that a node finds it there."""
-    build_engine(resolve_spec(NodeConfig(**parameters))).close()
 
 
 @contextmanager

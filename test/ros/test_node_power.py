@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
+from built_engines import build_ahead
 from fake_board.tx2 import Tx2
 from powered import ANSWERS_DURING_A_HANG, OK, WARN, Images, Powered, board_environment
 from waiting import wait_until
@@ -190,9 +191,11 @@ def test_an_empty_mode_takes_back_one_that_is_being_switched(powered):
     assert powered.values() == {**before, "power_mode": ""}
 
 
-def test_a_mode_whose_engine_cannot_be_built_is_undone_on_the_board_too(powered):
+def test_a_mode_whose_engine_cannot_be_built_is_undone_on_the_board_too(powered, engine_cache):
     pytest.importorskip("llvmlite", reason="needs llvmlite, whose engine has no fp16")
-    assert powered.robot.set_together(backend="native", weights="street", precision="fp32") == ""
+    network = {"backend": "native", "weights": "street", "precision": "fp32"}
+    build_ahead(**network, input_height=48, input_width=64, engine_cache=engine_cache)
+    assert powered.robot.set_together(**network) == ""
     powered.robot.wait_for_status(lambda s: s.backend == "native" and s.state == EngineStatus.ACTIVE, "a real engine")
     before = powered.values()
     with Images(powered):

@@ -14,12 +14,10 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("llvmlite", reason="needs llvmlite, which compiles the engine for a CPU")
 
+from built_engines import build_ahead
 from robot import make_image
 from waiting import wait_until
 
-from espnet_ros.config import NodeConfig
-from espnet_ros.engines import build_engine
-from espnet_ros.loading import resolve_spec
 from espnet_ros.msg import EngineStatus
 from espnet_ros.synthetic import StreetWorld, default_camera, drive
 from espnet_ros.types import ImageSize
@@ -30,20 +28,6 @@ NETWORKS = ((8, SIZE), (5, SIZE), (3, SIZE), (3, OTHER_SIZE))
 """Alphas and sizes that the node changes between."""
 PRECISIONS = ("auto", "fp32")
 PERIOD = 1 / 15  # s, of the camera: without a pause its images would keep the engines' builder from the processor
-
-
-def build_into(cache, alpha, size, precision):
-    """Build an engine ahead, so that the node finds it in its cache."""
-    config = NodeConfig(
-        weights="street",
-        alpha=alpha,
-        backend="native",
-        precision=precision,
-        input_height=size.height,
-        input_width=size.width,
-        engine_cache=cache,
-    )
-    build_engine(resolve_spec(config)).close()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +45,15 @@ def images():
 @pytest.fixture(scope="module")
 def parameters(engine_cache):
     for (alpha, size), precision in product(NETWORKS, PRECISIONS):
-        build_into(engine_cache, alpha, size, precision)
+        build_ahead(
+            weights="street",
+            alpha=alpha,
+            backend="native",
+            precision=precision,
+            input_height=size.height,
+            input_width=size.width,
+            engine_cache=engine_cache,
+        )
     return {
         "weights": "street",
         "backend": "native",

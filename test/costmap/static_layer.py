@@ -1,7 +1,7 @@
 """A model of Nav2's StaticLayer, from its documented arithmetic.
 
-After nav2_costmap_2d (plugins/static_layer.cpp, src/costmap_layer.cpp, src/layered_costmap.cpp) of Humble, Jazzy and
-Lyrical: how a value is read, how it meets the master grid, and which cells are reset before it does.
+After nav2_costmap_2d (plugins/static_layer.cpp, src/costmap_layer.cpp, src/layered_costmap.cpp) of Humble 1.1.20, Jazzy
+1.3.11 and 1.3.13, Kilted 1.4.2 and Lyrical 1.5.1: how a value is read, how it meets the master grid, and which cells are reset before it does.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FREE, INSCRIBED, LETHAL, NO_INFORMATION = 0, 253, 254, 255
-READS_99_AS_INSCRIBED = {"humble": False, "jazzy": False, "lyrical": True}
-COVERS_WHOLE_WINDOW = {"humble": False, "jazzy": False, "lyrical": True}
+DISTROS = ["humble", "jazzy 1.3.11", "jazzy", "kilted", "lyrical"]
+"""Nav2's versions that differ; "jazzy" is 1.3.13."""
+READS_99_AS_INSCRIBED = {"lyrical"}
+COVERS_WHOLE_WINDOW = {"jazzy", "lyrical"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def interpret(cells, settings):
     threshold = settings.lethal_cost_threshold
     costs = np.zeros(values.shape, np.uint8) if settings.trinary_costmap else (values / threshold * LETHAL).astype(int)
     costs = np.where(values >= threshold, LETHAL, costs)
-    if READS_99_AS_INSCRIBED[settings.distro]:
+    if settings.distro in READS_99_AS_INSCRIBED:
         costs = np.where(values == 99, INSCRIBED, costs)
     unknown = NO_INFORMATION if settings.track_unknown_space else FREE
     return np.where(values == 255, unknown, costs).astype(np.uint8)
@@ -66,7 +68,7 @@ class RollingMaster:
         self.costs, self.corner = rolled, corner
         costs, place = self.grid
         covered = _window(costs.shape, place, corner, self.cells)
-        if COVERS_WHOLE_WINDOW[self.settings.distro]:
+        if self.settings.distro in COVERS_WHOLE_WINDOW:
             covered = (slice(0, self.cells), slice(0, self.cells))
         self.costs[covered] = self._default()
         for column, row, cost in other_layers:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from scene import TABLE
-from static_layer import FREE, INSCRIBED, LETHAL, NO_INFORMATION, Nav2Settings, RollingMaster, interpret
+from static_layer import DISTROS, FREE, INSCRIBED, LETHAL, NO_INFORMATION, Nav2Settings, RollingMaster, interpret
 
 from espnet_ros.classes import load_class_table
 from espnet_ros.config import NodeConfig
@@ -16,7 +16,6 @@ from espnet_ros.costmap.layers import GroundEvidence, layers_from_table
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 LOCAL = yaml.safe_load((CONFIG / "nav2_local_costmap.yaml").read_text(encoding="utf-8"))
 SHIPPED = LOCAL["local_costmap"]["local_costmap"]["ros__parameters"]
-DISTROS = ["humble", "jazzy", "lyrical"]
 GRASS, BOX = 1, 2
 PERSON_AT, GRASS_AT = (2.05, 1.05), (-1.05, 0.05)
 
@@ -125,15 +124,25 @@ def test_the_shipped_costmaps_are_smaller_than_our_grid_so_that_no_cell_goes_sta
     assert not master.costs.any()
 
 
-def test_a_costmap_larger_than_our_grid_would_keep_what_the_grid_has_left():
+def _drive_on_with_a_costmap_larger_than_our_grid(distro):
     grid = _seen()
-    master = RollingMaster(_settings("jazzy"), 30.0, 0.1)
+    master = RollingMaster(_settings(distro), 30.0, 0.1)
     master.receive(grid.merged(), grid.origin, grid.resolution)
     master.update((0.0, 0.0))
     grid.center_on(13.0, 0.0)
     master.receive(grid.merged(), grid.origin, grid.resolution)
     master.update((13.0, 0.0))
-    assert master.at(*PERSON_AT) == LETHAL
+    return master.at(*PERSON_AT)
+
+
+@pytest.mark.parametrize("distro", ["humble", "jazzy 1.3.11", "kilted"])
+def test_a_costmap_larger_than_our_grid_would_keep_what_the_grid_has_left(distro):
+    assert _drive_on_with_a_costmap_larger_than_our_grid(distro) == LETHAL
+
+
+@pytest.mark.parametrize("distro", ["jazzy", "lyrical"])
+def test_versions_that_reset_the_whole_window_keep_nothing_that_the_grid_has_left(distro):
+    assert _drive_on_with_a_costmap_larger_than_our_grid(distro) == FREE
 
 
 @pytest.mark.parametrize("distro", DISTROS)

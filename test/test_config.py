@@ -73,6 +73,11 @@ def test_a_change_leaves_the_original_alone():
     assert config.alpha == 8
 
 
+@pytest.mark.parametrize(("max_rate", "gap"), [(0.0, 1.0), (10.0, 1.0), (2.0, 1.0), (1.0, 2.0), (0.5, 4.0)])
+def test_a_costmap_goes_stale_after_its_timeout_or_two_images_at_max_rate(max_rate, gap):
+    assert NodeConfig(costmap_timeout=1.0, max_rate=max_rate).longest_costmap_gap == gap
+
+
 @pytest.mark.parametrize("name", [entry.name for entry in dataclasses.fields(NodeConfig)])
 def test_every_parameter_has_a_description_and_a_default_that_passes(name):
     assert rule_of(name).description.endswith(".")

@@ -43,7 +43,12 @@ class CostmapParameters:
         10.0, "Time in which evidence decays to 37 %. 0 disables the decay.", 0.0, 3600.0, "s"
     )
     costmap_timeout: float = _costmap_parameter(
-        1.0, "Publish cleared costmaps when no image has updated them for this long.", 0.1, 60.0, "s"
+        1.0,
+        "Publish cleared costmaps when no image has updated them for this long, but never before two images are due at "
+        "max_rate.",
+        0.1,
+        60.0,
+        "s",
     )
 
     def check_costmap(self) -> None:

@@ -54,6 +54,11 @@ class NodeConfig(
             return engine.ALPHAS
         return () if self.governor == "off" else self.allowed_alphas()
 
+    @property
+    def longest_costmap_gap(self) -> float:
+        """Seconds without an update after which costmaps are stale: `costmap_timeout`, or two images at `max_rate`."""
+        return max(self.costmap_timeout, 2.0 / self.max_rate if self.max_rate > 0 else 0.0)
+
     def as_dict(self) -> Dict[str, Any]:
         """Return the values by name, in the order of declaration."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}

@@ -224,8 +224,11 @@ class CostmapOutput:
                     layers_to_msg(in_grid, info, self._costmap.layers, ordered, merged_cells, self._table)
                 )
 
-    def clear_if_stale(self) -> bool:
-        """Clear the costmap after a jump, or if its last update is older than ``costmap_timeout``.
+    def clear_if_stale(self, timeout: float) -> bool:
+        """Clear the costmap after a jump, or if its last update is older than ``timeout``.
+
+        Args:
+            timeout: in seconds.
 
         Returns:
             Whether it was cleared.
@@ -236,10 +239,10 @@ class CostmapOutput:
                 self._publish_empty()
                 return True
         updated_at = self._updated_at
-        if updated_at is None or time.monotonic() - updated_at <= self._config.costmap_timeout:
+        if updated_at is None or time.monotonic() - updated_at <= timeout:
             return False
         reason = self._problem or "no image was labelled"
-        return self.clear(f"after {self._config.costmap_timeout} s without an update: {reason}")
+        return self.clear(f"after {timeout:g} s without an update: {reason}")
 
     def clear(self, reason: str) -> bool:
         """Clear the costmap and publish it, so that no stale obstacle blocks the robot.

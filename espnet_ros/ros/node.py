@@ -209,7 +209,7 @@ class EspnetNode(RobustLifecycleNode):
         self._costmap.begin()
 
     def _clear_stale_costmap(self) -> None:
-        if self._costmap is not None and self._costmap.clear_if_stale():
+        if self._costmap is not None and self._costmap.clear_if_stale(self._config.longest_costmap_gap):
             cleared = self._costmap.health().cleared
             if cleared:
                 self.get_logger().warning(f"costmap {cleared}")

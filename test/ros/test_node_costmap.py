@@ -115,6 +115,20 @@ def test_when_images_end_a_cleared_grid_goes_out_and_diagnostics_say_why(vehicle
     vehicle.see_until(vehicle.costmaps, has_car, "the car is back")
 
 
+def test_at_a_low_max_rate_the_costmap_does_not_flicker(vehicle):
+    assert vehicle.robot.set(max_rate=0.8) == ""  # an image every 1.25 s, and a timeout of 0.6 s
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    vehicle.costmaps.messages.clear()
+
+    def three_images():
+        vehicle.see()
+        return len({(m.header.stamp.sec, m.header.stamp.nanosec) for m in vehicle.costmaps.messages}) > 3
+
+    wait_until(three_images, "three images in the costmap")
+    assert all(has_car(message) for message in vehicle.costmaps.messages)
+    assert vehicle.robot.set(max_rate=0.0) == ""
+
+
 def test_a_calibration_of_zeros_gives_no_grid_but_a_diagnostic_and_labels_go_on(vehicle, node):
     vehicle.calibration = CameraInfo(height=120, width=160)
     count = len(vehicle.labels.messages)

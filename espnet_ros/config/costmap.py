@@ -20,9 +20,22 @@ def _costmap_parameter(default: float, description: str, minimum: float, maximum
 class CostmapParameters:
     """Size, range and evidence of the costmap."""
 
-    costmap_width: float = _costmap_parameter(20.0, "Size of the costmaps along x.", 1.0, 200.0, "m")
-    costmap_height: float = _costmap_parameter(20.0, "Size of the costmaps along y.", 1.0, 200.0, "m")
+    costmap_width: float = _costmap_parameter(
+        20.0, "Size of the costmaps along x, less costmap_origin_step.", 1.0, 200.0, "m"
+    )
+    costmap_height: float = _costmap_parameter(
+        20.0, "Size of the costmaps along y, less costmap_origin_step.", 1.0, 200.0, "m"
+    )
     costmap_resolution: float = _costmap_parameter(0.1, "Side length of a cell.", 0.01, 2.0, "m")
+    costmap_origin_step: float = _costmap_parameter(
+        1.0,
+        "The costmaps move with the robot in steps of this, and are this much larger than costmap_width and "
+        "costmap_height. Nav2 allocates memory and logs a line at each move. 0 moves them by "
+        "single cells.",
+        0.0,
+        20.0,
+        "m",
+    )
     costmap_min_range: float = _costmap_parameter(
         0.5, "Ignore ground closer than this to the point below the camera.", 0.0, 50.0, "m"
     )
@@ -41,6 +54,14 @@ class CostmapParameters:
     )
     costmap_decay: float = _costmap_parameter(
         10.0, "Time in which evidence decays to 37 %. 0 disables the decay.", 0.0, 3600.0, "s"
+    )
+    costmap_max_rate: float = _costmap_parameter(
+        4.0,
+        "Publish the grids for Nav2 (~/costmap and ~/costmap/<layer>) at most this often; every image counts. From "
+        "Lyrical on, keep it at least 1 Hz below the update_frequency of Nav2's costmap. 0 for no limit.",
+        0.0,
+        1000.0,
+        "Hz",
     )
     costmap_timeout: float = _costmap_parameter(
         1.0,
@@ -62,11 +83,12 @@ class CostmapParameters:
                 f"costmap_min_range must be below costmap_max_range, {self.costmap_max_range} m, "
                 f"is {self.costmap_min_range}"
             )
-        cells = self.costmap_width * self.costmap_height / self.costmap_resolution**2
+        width, height = (side + self.costmap_origin_step for side in (self.costmap_width, self.costmap_height))
+        cells = width * height / self.costmap_resolution**2
         if cells > MAX_CELLS:
             raise ParameterError(
-                f"costmap_width x costmap_height / costmap_resolution^2 must be at most {MAX_CELLS} cells, "
-                f"is {cells:.0f}"
+                "(costmap_width + costmap_origin_step) x (costmap_height + costmap_origin_step) / costmap_resolution^2 "
+                f"must be at most {MAX_CELLS} cells, is {cells:.0f}"
             )
 
 

@@ -21,8 +21,9 @@ class CostmapSettings:
     """Settings of a costmap. Ranges are distances from the point on the ground below the camera.
 
     Attributes:
-        size: (width, height) of the grid along x and y, in metres.
+        size: (width, height) along x and y of the window around the robot that the grid covers, in metres.
         resolution: side length of a cell, in metres.
+        origin_step: the grid moves in steps of this and is this much larger than the window, in metres (`RollingGrid`).
         min_range: ignore ground nearer than this, in metres.
         max_range: ignore ground further away than this, in metres.
         min_confidence: ignore pixels with a lower confidence, 0..1. Has no effect on images without confidence.
@@ -32,6 +33,7 @@ class CostmapSettings:
 
     size: Tuple[float, float] = (20.0, 20.0)
     resolution: float = 0.1
+    origin_step: float = 0.0
     min_range: float = 0.5
     max_range: float = 12.0
     min_confidence: float = 0.0
@@ -56,7 +58,7 @@ class Costmap:
         self.layers = tuple(layers)
         self.settings = settings
         self.projector = GroundProjector(settings.resolution, settings.min_range, settings.max_range)
-        self.grid = RollingGrid(self.layers, settings.size, settings.resolution, settings.rules)
+        self.grid = RollingGrid(self.layers, settings.size, settings.resolution, settings.rules, settings.origin_step)
         self._extractor = EvidenceExtractor(self.layers, settings.min_confidence, settings.min_obstacle_height)
         self._newest_stamp: Optional[int] = None
 

@@ -47,18 +47,27 @@ class RollingGrid:
 
     Args:
         layers: one plane per layer.
-        size: (width, height) along x and y, in metres.
+        size: (width, height) along x and y of the window around the robot, in metres.
         resolution: side length of a cell, in metres.
         rules: how evidence is fused.
+        origin_step: the origin moves by multiples of this, in metres, and the grid is this much larger than the window,
+            which it always covers. 0 moves it by single cells. Readers that reallocate at each move have less to do.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], size: Tuple[float, float], resolution: float, rules: FusionRules
+        self,
+        layers: Sequence[Layer],
+        size: Tuple[float, float],
+        resolution: float,
+        rules: FusionRules,
+        origin_step: float = 0.0,
     ) -> None:
         self.layers = tuple(layers)
         self.resolution = resolution
         self.rules = rules
-        self.columns, self.rows = (max(1, round(side / resolution)) for side in size)
+        self._step = round(origin_step / resolution)  # cells
+        self._window_columns, self._window_rows = (max(1, round(side / resolution)) for side in size)
+        self.columns, self.rows = self._window_columns + self._step, self._window_rows + self._step
         self._column, self._row = 0, 0
         self._is_standing = [layer.kind == STANDING for layer in self.layers]
         self._flat = [index for index, standing in enumerate(self._is_standing) if not standing]
@@ -80,9 +89,9 @@ class RollingGrid:
         self._is_empty = True
 
     def center_on(self, x: float, y: float) -> None:
-        """Move the grid by whole cells to centre it on (x, y), in metres. Evidence that leaves the grid is lost."""
-        column = math.floor(x / self.resolution) - self.columns // 2
-        row = math.floor(y / self.resolution) - self.rows // 2
+        """Make the grid cover the window around (x, y), in metres. Evidence that leaves the grid is lost."""
+        column = self._start(self._column, math.floor(x / self.resolution) - self._window_columns // 2)
+        row = self._start(self._row, math.floor(y / self.resolution) - self._window_rows // 2)
         right, up = column - self._column, row - self._row
         self._column, self._row = column, row
         if self._is_empty or (right == 0 and up == 0):
@@ -95,6 +104,13 @@ class RollingGrid:
         target_columns, source_columns = _overlap(right, self.columns)
         moved[:, target_rows, target_columns] = self.log_odds[:, source_rows, source_columns]
         self.log_odds = moved
+
+    def _start(self, current: int, window: int) -> int:
+        """Return the first cell, along one axis, of a grid that covers the window that starts at a cell."""
+        if current <= window <= current + self._step:
+            return current
+        step = max(1, self._step)
+        return window // step * step
 
     def decay(self, elapsed: float) -> None:
         """Decay all evidence.

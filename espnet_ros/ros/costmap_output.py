@@ -82,6 +82,7 @@ class CostmapOutput:
         self._warned_at: Dict[str, float] = {}
         self._updates = 0
         self._updated_at: Optional[float] = None
+        self._grids_due_at = 0.0  # monotonic time, s
         self._info_subscription = node.create_subscription(
             CameraInfo, "camera_info", self._calibration.take, CAMERA_QOS
         )
@@ -192,9 +193,19 @@ class CostmapOutput:
             z = self._config.ground_height + self._config.costmap_min_obstacle_height
             self._points.publish(contacts_to_msg(in_base, evidence, z))
         grid = self._costmap.grid
-        self._publish_grids(header, grid.occupancy, grid.merged, everything=False)
+        self._publish_grids(header, grid.occupancy, grid.merged, everything=False, is_due=self._take_turn())
 
-    def _publish_grids(self, header: Header, occupancy: Any, merged: Any, everything: bool) -> None:
+    def _take_turn(self) -> bool:
+        """Return whether ``costmap_max_rate`` allows grids now."""
+        now, rate = time.monotonic(), self._config.costmap_max_rate
+        if now < self._grids_due_at:
+            return False
+        self._grids_due_at = now + (1.0 / rate if rate > 0 else 0.0)
+        return True
+
+    def _publish_grids(
+        self, header: Header, occupancy: Any, merged: Any, everything: bool, is_due: bool = True
+    ) -> None:
         """Publish the grids.
 
         Args:
@@ -202,18 +213,19 @@ class CostmapOutput:
             occupancy: returns a layer's grid for its index.
             merged: returns the merged grid.
             everything: also publish topics without subscribers; later subscribers receive the last message (latched).
+            is_due: publish the single grids, not only the message with all layers.
         """
         in_grid = Header(stamp=header.stamp, frame_id=self._config.costmap_frame)
         info = map_info(self._costmap.grid, header.stamp)
         wants_all = everything or self._together.get_subscription_count() > 0
         cells: Dict[int, np.ndarray] = {}
         for index, publisher in self._layers.items():
-            is_wanted = everything or publisher.get_subscription_count() > 0
+            is_wanted = is_due and (everything or publisher.get_subscription_count() > 0)
             if is_wanted or wants_all:
                 cells[index] = occupancy(index)
             if is_wanted:
                 publisher.publish(grid_to_msg(in_grid, info, cells[index]))
-        wants_merged = everything or self._merged.get_subscription_count() > 0
+        wants_merged = is_due and (everything or self._merged.get_subscription_count() > 0)
         if wants_all or wants_merged:
             merged_cells = merged()
             if wants_merged:
@@ -315,6 +327,7 @@ def settings_from(config: NodeConfig) -> CostmapSettings:
     return CostmapSettings(
         size=(config.costmap_width, config.costmap_height),
         resolution=config.costmap_resolution,
+        origin_step=config.costmap_origin_step,
         min_range=config.costmap_min_range,
         max_range=config.costmap_max_range,
         min_confidence=config.costmap_min_confidence,

@@ -1,7 +1,8 @@
 """A model of Nav2's StaticLayer, from its documented arithmetic.
 
 After nav2_costmap_2d (plugins/static_layer.cpp, src/costmap_layer.cpp, src/layered_costmap.cpp) of Humble 1.1.20, Jazzy
-1.3.11 and 1.3.13, Kilted 1.4.2 and Lyrical 1.5.1: how a value is read, how it meets the master grid, and which cells are reset before it does.
+1.3.11 and 1.3.13, Kilted 1.4.2 and Lyrical 1.5.1: how a value is read, how it meets the master grid, and which cells
+are reset before it does.
 """
 
 from dataclasses import dataclass

@@ -150,3 +150,57 @@ def test_the_merged_grid_holds_costs_and_nothing_else():
     merged = grid.merged()
     assert sorted(np.unique(merged).tolist()) == [0, 50, 100]
     assert np.count_nonzero(merged == 50) == np.count_nonzero(merged == 100) == 1
+
+
+def _stepping_grid(step=1.0, resolution=0.1):
+    return RollingGrid(LAYERS, (4.0, 3.0), resolution, RULES, origin_step=step)
+
+
+def _covers(grid, x, y):
+    (left, low), (columns, rows) = grid.origin, (grid.columns, grid.rows)
+    right, high = left + columns * grid.resolution, low + rows * grid.resolution
+    a_cell = grid.resolution + 1e-6  # the window begins on a whole cell
+    return (
+        left <= x - 2.0 + a_cell and right >= x + 2.0 - a_cell and low <= y - 1.5 + a_cell and high >= y + 1.5 - a_cell
+    )
+
+
+def test_a_grid_that_moves_in_steps_is_one_step_larger_and_moves_once_a_step():
+    grid = _stepping_grid()
+    assert (grid.columns, grid.rows) == (50, 40)
+    origins = set()
+    for index in range(500):
+        grid.center_on(index * 0.02, 0.0)
+        origins.add(grid.origin)
+    assert len(origins) == 10  # 9.98 m
+    assert all(math.isclose(origin[0], round(origin[0])) for origin in origins)
+
+
+@pytest.mark.parametrize(("step", "resolution"), [(1.0, 0.1), (0.7, 0.2), (5.0, 0.1), (0.04, 0.1), (0.0, 0.1)])
+def test_the_window_around_the_robot_is_always_covered(step, resolution):
+    grid = _stepping_grid(step, resolution)
+    rng = np.random.default_rng(16)
+    x = y = 0.0
+    for _ in range(500):
+        x, y = x + rng.normal(0.0, 0.8), y + rng.normal(0.0, 0.8)
+        grid.center_on(x, y)
+        assert _covers(grid, x, y)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.999, 1.0, -1.0, 0.5])
+def test_a_robot_that_trembles_moves_the_grid_at_most_once(place):
+    grid = _stepping_grid()
+    moves = []
+    for index in range(20):
+        grid.center_on(place + (0.02 if index % 2 else -0.02), 0.0)
+        moves.append(grid.origin)
+    assert sum(before != after for before, after in zip(moves, moves[1:])) <= 1
+
+
+def test_evidence_stays_in_place_when_the_grid_moves_by_a_step():
+    grid = _stepping_grid()
+    grid.add(_evidence([(0.75, -0.35, ROAD, 1.0)]), np.eye(4))
+    before = grid.origin
+    grid.center_on(1.3, 0.0)
+    assert grid.origin != before
+    assert _value(grid, ROAD, 0.75, -0.35) == 1.0

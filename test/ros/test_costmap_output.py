@@ -103,14 +103,15 @@ class Buffer:
 
 
 class Case:
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, **parameters):
         module = types.ModuleType("tf2_ros")
         module.__spec__ = importlib.machinery.ModuleSpec("tf2_ros", None)
         module.Buffer, module.TransformException = Buffer, KeyError
         module.TransformListener = lambda buffer, node: types.SimpleNamespace(unregister=lambda: None)
         monkeypatch.setitem(sys.modules, "tf2_ros", module)
         self.node = Node()
-        self.output = CostmapOutput(self.node, NodeConfig(pose_source="tf", costmap_timeout=0.1), TABLE, "/image")
+        config = NodeConfig(**{"pose_source": "tf", "costmap_timeout": 0.1, "costmap_max_rate": 0.0, **parameters})
+        self.output = CostmapOutput(self.node, config, TABLE, "/image")
         self.buffer = Buffer.newest
         calibration = CameraInfo(height=60, width=80, distortion_model="plumb_bob")
         calibration.k = [50.0, 0.0, 39.5, 0.0, 50.0, 29.5, 0.0, 0.0, 1.0]
@@ -171,6 +172,21 @@ def test_an_image_from_before_is_not_added(case, forget):
     forget(case)
     case.finish()
     assert case.stamps() == [200]
+
+
+def test_grids_keep_to_their_rate_but_every_image_counts(monkeypatch):
+    case = Case(monkeypatch, costmap_max_rate=0.01)
+    case.buffer.may_answer.set()
+    for number in (1, 2, 3):
+        case.see(number)
+        wait_until(lambda: case.output.health().updates == number, "the image is added")  # noqa: B023
+    together = case.node.publishers["~/costmap_layers"].messages
+    assert case.stamps() == [1]
+    assert len(case.node.publishers["~/costmap/road"].messages) == 1
+    assert [message.header.stamp.sec for message in together] == [1, 2, 3]
+    assert case.output.clear("as the test says")
+    assert len(case.stamps()) == 2, "a cleared grid does not wait for its turn"
+    case.output.close()
 
 
 def test_any_error_of_tf_is_told_and_the_next_image_is_added(case):

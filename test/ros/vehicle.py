@@ -32,6 +32,8 @@ PARAMETERS = {
     "camera_z": 1.4,
     "camera_pitch": math.radians(10),
     "costmap_timeout": 0.6,
+    "costmap_origin_step": 0.0,
+    "costmap_max_rate": 0.0,
 }
 
 

@@ -34,7 +34,7 @@ LAYERS = [
 ]
 """The layers from top to bottom. A room imports only from lower rows: neither from higher ones nor from its own row."""
 
-ROS = re.compile(r"(rclpy|cv_bridge|launch|launch_ros|tf2_ros|ament_index_python|\w+_msgs|espnet_ros\.msg)(\..*)?")
+ROS = re.compile(r"(rclpy|cv_bridge|launch|launch_ros|tf2_ros|bond|ament_index_python|\w+_msgs|espnet_ros\.msg)(\..*)?")
 USES_ROS = {"ros"}
 """Rooms that are ROS code. Rooms above them may import ROS inside functions, and rooms below them not at all."""
 

@@ -31,6 +31,14 @@ class DiagnosticsParameters:
         "Configure and activate the node when it starts, without a lifecycle manager. The launch file sets this to "
         "true unless told otherwise.",
     )
+    bond_heartbeat_period: float = parameter(
+        0.1,
+        "Interval of the heartbeat on the topic bond, by which Nav2's lifecycle manager notices that the node has "
+        "died. 0 for none. It needs the ROS package bond.",
+        unit="s",
+        minimum=0.0,
+        maximum=1.0,
+    )
     diagnostics_period: float = parameter(
         1.0, "Interval between messages on /diagnostics.", unit="s", minimum=0.1, maximum=60.0
     )

@@ -14,6 +14,7 @@ from espnet_ros.config import NodeConfig
 from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import ParameterError, describe_error
 from espnet_ros.headers import clean_frame, stamp_nanoseconds
+from espnet_ros.ros.bond import Bond
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
@@ -62,6 +63,7 @@ class EspnetNode(RobustLifecycleNode):
         self._image_gaps = ImageGaps()
         self._health = HealthPublisher(self, self._describe_health)
         self._engine = EngineExchange(self._notice_engine_change)
+        self._bond = Bond(self)
         self._power = PowerControl(self._node_parameters, self._has_news.trigger)
         # Simulated time may stand still, but the node's health must still be published.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -120,8 +122,10 @@ class EspnetNode(RobustLifecycleNode):
         self._worker.start()
         message_type, topic = self._input()
         self._subscription = self.create_subscription(message_type, topic, self.on_image, CAMERA_QOS)
+        self._bond.start(self._config.bond_heartbeat_period)
 
     def _deactivate(self) -> None:
+        self._bond.stop()
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None

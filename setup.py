@@ -40,5 +40,5 @@ setup(
         "jetson": ["jetson-stats"],
         "test": ["pytest>=7", "pytest-timeout", "pytest-xdist"],
     },
-    entry_points={"console_scripts": ["espnet_ros = espnet_ros.cli:main", "espnet_node = espnet_ros.ros.node:main"]},
+    entry_points={"console_scripts": ["espnet_ros = espnet_ros.programs:espnet_ros", "espnet_node = espnet_ros.programs:espnet_node"]},
 )

@@ -10,6 +10,11 @@ import sys
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence
 
+from espnet_ros.stopping import EXIT_INTERRUPTED, exit_on_interrupt, raise_on_interrupt
+
+if __name__ == "__main__":
+    exit_on_interrupt()  # the imports below take a second
+
 from espnet_ros import __version__
 from espnet_ros.commands import bag, benchmark, demo, engine, evaluate, segment, synthetic, train, weights
 from espnet_ros.errors import EspnetError
@@ -18,7 +23,6 @@ COMMANDS = (demo, segment, evaluate, benchmark, bag, synthetic, train, weights, 
 """Modules of the subcommands, in the order of the help text."""
 
 _EXIT_ERROR = 1
-_EXIT_INTERRUPTED = 128 + signal.SIGINT
 _EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -40,6 +44,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a file name need not be text, and a terminal need not know UTF-8
             stream.reconfigure(errors="backslashreplace")
     try:
+        raise_on_interrupt()
         args = build_parser().parse_args(argv)
         with _terminating_as_interrupt():
             return int(args.run(args))
@@ -51,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except _Terminated:
         return _EXIT_TERMINATED
     except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader closed the pipe, as in `espnet_ros weights list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_ERROR

@@ -104,7 +104,7 @@ def list_weights() -> Tuple[Checkpoint, ...]:
     return list_registry()
 
 
-def resolve_spec(config: NodeConfig, show_progress: bool = False) -> EngineSpec:
+def resolve_spec(config: NodeConfig, show_progress: bool = False, *, download_missing: bool = True) -> EngineSpec:
     """Find the weights, the class table and the input size of a configuration. Builds nothing.
 
     Published weights that are not on this machine are downloaded, except for the backend ``fake``, which reads none.
@@ -112,6 +112,8 @@ def resolve_spec(config: NodeConfig, show_progress: bool = False) -> EngineSpec:
     Args:
         config: the node's parameters.
         show_progress: draw a progress bar on stderr during a download.
+        download_missing: download weights that are not on this machine. Without them, no engine can be built from the
+            spec.
 
     Raises:
         WeightsError: the weights are unknown or unreadable, or cannot be downloaded.
@@ -122,7 +124,7 @@ def resolve_spec(config: NodeConfig, show_progress: bool = False) -> EngineSpec:
     table = own_table if config.classes == "auto" else load_class_table(config.classes)
     table.require_size(len(own_table), f"checkpoint '{checkpoint.name}'")
     if config.backend != "fake":
-        checkpoint = locate_checkpoint(checkpoint, config.weights_dir, show_progress)
+        checkpoint = locate_checkpoint(checkpoint, config.weights_dir, show_progress, download_missing=download_missing)
     return EngineSpec(
         checkpoint=checkpoint,
         class_table=table,

@@ -22,6 +22,7 @@ from espnet_ros.engines.cache_entry import (
 )
 from espnet_ros.errors import EngineError
 from espnet_ros.resources import cache_folder, expand_user, temporary_folder
+from espnet_ros.stopping import POLL_PERIOD, check_stop
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -113,6 +114,8 @@ class EngineCache:
             except _NotCachedError as reason:
                 _logger.warning("engine cache: %s %s; this engine will not be cached", self.folder, reason)
                 use = _build_uncached(build)
+        else:
+            self._remove_leftovers()
         for listener in _listeners:
             listener(use)
         return use.folder
@@ -205,15 +208,18 @@ class EngineCache:
                 lock.acquire(timeout=0)
             except Timeout:
                 _logger.warning("engine cache: another process is building %s; waiting for it", self.folder / name)
-                lock.acquire(timeout=LOCK_TIMEOUT)
+                _wait_for(lock)
         except Timeout as error:
             raise _NotCachedError(f"has {name} locked by a process that does not finish") from error
 
-    def _remove_leftovers(self, locked: str) -> None:
+    def _remove_leftovers(self, locked: str = "") -> None:
         """Delete unfinished files of dead processes, of the locked entry and of entries that nobody is building."""
+        leftovers = list(self.folder.glob(f".*{_UNFINISHED}*"))
+        if not leftovers:
+            return
         from filelock import FileLock
 
-        for path in list(self.folder.glob(f".*{_UNFINISHED}*")):
+        for path in leftovers:
             owner = path.name[1:].partition(_UNFINISHED)[0]
             if owner == locked:
                 _delete(path)
@@ -233,6 +239,21 @@ class EngineCache:
     def _lock_path(self, name: str) -> Path:
         """Return the lock file. It is never deleted: a process waiting for a deleted file would miss its successor."""
         return self.folder / f".{name}.lock"
+
+
+def _wait_for(lock: FileLock) -> None:
+    """Acquire a lock that another process holds, unless this process is to end."""
+    from filelock import Timeout
+
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        check_stop()
+        try:
+            lock.acquire(timeout=POLL_PERIOD)
+            return
+        except Timeout:
+            if time.monotonic() > deadline:
+                raise
 
 
 class _NotCachedError(Exception):

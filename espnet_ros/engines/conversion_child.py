@@ -6,9 +6,7 @@ node small, and its low priority keeps the node's frame rate up.
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from pathlib import Path
 from typing import Callable
 
 from espnet_ros.engines.base import EngineSpec
+from espnet_ros.engines.child import enter_child, run_child
 from espnet_ros.errors import DatasetError, EngineError, WeightsError, describe_error, one_line
 
-_NICENESS = 10
 _FORWARDED_ERRORS = {error.__name__: error for error in (WeightsError, DatasetError)}
 
 
@@ -49,16 +47,9 @@ def convert_in_child(module: str, product: str, request: ConversionRequest) -> N
         WeightsError: the weights do not fit the network.
         DatasetError: the calibration images cannot be read.
         EngineError: the conversion failed; the message has the child's last output.
+        Stopped: this process is to end.
     """
-    # pass the module search path on: it may not come from the environment
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    child = subprocess.run(
-        [sys.executable, "-m", module],
-        input=pickle.dumps(request),
-        env=environment,
-        capture_output=True,
-        check=False,
-    )
+    child = run_child(module, pickle.dumps(request))
     if child.returncode == 0:
         return
     lines = [line for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
@@ -74,7 +65,7 @@ def convert_in_child(module: str, product: str, request: ConversionRequest) -> N
 
 def serve_conversion(convert: Callable[[ConversionRequest], None]) -> int:
     """Run in the child: convert the request from stdin, and return the exit code."""
-    os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))  # the parent's priority may already be low
+    enter_child()
     request = pickle.load(sys.stdin.buffer)
     try:
         convert(request)

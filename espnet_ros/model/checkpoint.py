@@ -135,7 +135,9 @@ def select_checkpoint(weights: str, network: str, alpha: int) -> Checkpoint:
     return _describe_file(path)
 
 
-def locate_checkpoint(checkpoint: Checkpoint, weights_dir: str = "", show_progress: bool = False) -> Checkpoint:
+def locate_checkpoint(
+    checkpoint: Checkpoint, weights_dir: str = "", show_progress: bool = False, *, download_missing: bool = True
+) -> Checkpoint:
     """Find a checkpoint's file, and download a published one if it is not on this machine.
 
     Published checkpoints are searched for by SHA-256 in ``weights_dir`` (or ``$ESPNET_WEIGHTS_DIR``) and in the
@@ -145,9 +147,10 @@ def locate_checkpoint(checkpoint: Checkpoint, weights_dir: str = "", show_progre
         checkpoint: from ``select_checkpoint``.
         weights_dir: folder to search, with its subfolders; "" for ``$ESPNET_WEIGHTS_DIR``.
         show_progress: show a progress bar while downloading.
+        download_missing: download a file that is not on this machine.
 
     Returns:
-        The checkpoint with its path.
+        The checkpoint with its path, which is None if the file is not on this machine and not to be downloaded.
 
     Raises:
         WeightsError: the file is not on this machine, and the download failed or has the wrong SHA-256.
@@ -156,6 +159,8 @@ def locate_checkpoint(checkpoint: Checkpoint, weights_dir: str = "", show_progre
         return checkpoint
     path = download.find_by_sha256(checkpoint.sha256, weights_dir)
     if path is None:
+        if not download_missing:
+            return checkpoint
         path = download.fetch(checkpoint.url, checkpoint.sha256, checkpoint.name, show_progress)
     return _with_path(checkpoint, path)
 

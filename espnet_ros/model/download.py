@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from espnet_ros.errors import WeightsError
 from espnet_ros.resources import cache_folder, expand_user
+from espnet_ros.stopping import check_stop
 
 WEIGHTS_DIR_VARIABLE = "ESPNET_WEIGHTS_DIR"
 _TIMEOUT_S = 10.0
@@ -49,14 +50,15 @@ def fetch(url: str, sha256: str, name: str, show_progress: bool) -> Path:
     """
     folder = download_folder()
     target = folder / f"{name}{Path(url).suffix}"
-    digest = hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        content = _read(url, name, show_progress)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != sha256:
+            raise WeightsError(f"weights '{name}': {url} has SHA-256 {digest}, must be {sha256}")
         with tempfile.NamedTemporaryFile(dir=str(folder), suffix=".part", delete=False) as part:
             try:
-                _copy(url, part, digest, name, show_progress)
-                if digest.hexdigest() != sha256:
-                    raise WeightsError(f"weights '{name}': {url} has SHA-256 {digest.hexdigest()}, must be {sha256}")
+                part.write(content)
                 part.flush()
                 Path(part.name).replace(target)
             finally:
@@ -71,14 +73,17 @@ def fetch(url: str, sha256: str, name: str, show_progress: bool) -> Path:
     return target
 
 
-def _copy(url: str, part: object, digest: object, name: str, show_progress: bool) -> None:
+def _read(url: str, name: str, show_progress: bool) -> bytes:
+    """Download a file into memory, so that nothing is left on the disk whenever this process ends."""
+    content = bytearray()
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
         total = int(response.headers.get("Content-Length") or 0) or None
         with tqdm(total=total, unit="B", unit_scale=True, desc=f"downloading {name}", disable=not show_progress) as bar:
             for block in iter(lambda: response.read(1 << 16), b""):
-                part.write(block)  # type: ignore[attr-defined]
-                digest.update(block)  # type: ignore[attr-defined]
+                check_stop()
+                content += block
                 bar.update(len(block))
+    return bytes(content)
 
 
 def _candidates(weights_dir: str) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 
 from espnet_ros.errors import describe_error
+from espnet_ros.stopping import Stopped, is_stop_requested, request_stop
 
 _SIGNAL_POLL_PERIOD = 0.1  # s
 
@@ -27,6 +28,8 @@ class RobustLifecycleNode(LifecycleNode):
     def autostart(self) -> None:
         """Configure and activate. On failure the node waits for a lifecycle manager."""
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            if is_stop_requested():
+                return
             self.get_logger().error("autostart: configure failed; the node stays unconfigured")
         elif self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
             self.get_logger().error("autostart: activate failed; the node stays inactive")
@@ -36,6 +39,8 @@ class RobustLifecycleNode(LifecycleNode):
         result = TransitionCallbackReturn.SUCCESS
         try:
             action()
+        except Stopped:
+            result = TransitionCallbackReturn.FAILURE
         except Exception as error:  # becomes the transition's failure
             result = TransitionCallbackReturn.FAILURE
             if self.context.ok():
@@ -74,6 +79,7 @@ class StopSignals:
 
     def _receive(self, _number: int, _frame: Any) -> None:
         self.is_received = True
+        request_stop()  # ends builds in all threads
 
 
 def spin_until_stopped(node: Node, stop: StopSignals) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any, Dict, List, Optional, Union
 
+from espnet_ros.stopping import Stopped, exit_at_once, exit_on_interrupt, is_stop_requested, run_until_stopped
+
+if __name__ == "__main__":
+    exit_on_interrupt()  # the imports below take a second
+
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -35,7 +40,8 @@ from espnet_ros.runtime.shared_memory import find_shared_memory_problem
 
 _COSTMAP_CHECK_PERIOD = 0.1  # s
 _POWER_PERIOD = 1.0  # s; the governor's rules are tuned for it
-_JOIN_TIMEOUT = 20.0  # s, for an image or an engine build in progress when the node stops
+_JOIN_TIMEOUT = 20.0  # s, for an image or an engine build in progress when the node is destroyed
+_STOP_TIMEOUT = 0.5  # s, for an engine build when the process is to end
 
 
 class EspnetNode(RobustLifecycleNode):
@@ -102,8 +108,9 @@ class EspnetNode(RobustLifecycleNode):
         try:
             self._power.configure(self._node_parameters.read())
             self._config = self._node_parameters.follow_weights()
-            self._engine.build_first(self._config)
-        except Exception as error:
+            config = self._config
+            run_until_stopped(lambda: self._engine.build_first(config))
+        except (Exception, Stopped) as error:
             self._engine.fail(error)
             self._power.undo_configure()
             raise
@@ -148,9 +155,9 @@ class EspnetNode(RobustLifecycleNode):
             self._costmap.close()
             self._costmap = None
 
-    def join(self) -> None:
-        """Wait for an engine build that is still in progress."""
-        self._engine.join(_JOIN_TIMEOUT)
+    def join(self) -> bool:
+        """Wait for an engine build in progress, which ends at a stop. Return False if it does not heed the stop."""
+        return self._engine.join(_STOP_TIMEOUT if is_stop_requested() else _JOIN_TIMEOUT)
 
     # Images
 
@@ -320,9 +327,11 @@ def main(args: Optional[List[str]] = None) -> int:
         spin_until_stopped(node, stop)
     finally:
         node.release()  # while the context is valid, so that the cleared costmap is published
-        node.join()
+        is_idle = node.join()
         node.destroy_node()
         rclpy.try_shutdown()
+        if is_stop_requested() and not is_idle:  # a library or the network holds the builder's thread
+            exit_at_once(0)
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Iterator
 
 import yaml
 
+from espnet_ros.bound_process import bound_command
 from espnet_ros.config import NodeConfig
 from espnet_ros.errors import NodeError
 from espnet_ros.resources import share_folder
@@ -61,7 +61,7 @@ class NodeProcess:
 
 @contextmanager
 def run_node(config: NodeConfig, domain_id: int, log: Path) -> Iterator[NodeProcess]:
-    """Run the node during a ``with`` block. It is stopped at the end, also after an error or Ctrl-C.
+    """Run the node during a ``with`` block. It is stopped at the end, also after an error, Ctrl-C or SIGKILL.
 
     Args:
         config: parameters of the node.
@@ -72,9 +72,9 @@ def run_node(config: NodeConfig, domain_id: int, log: Path) -> Iterator[NodeProc
         parameters = Path(folder) / "parameters.yaml"
         document = {"/**": {"ros__parameters": config.as_dict()}}
         parameters.write_text(yaml.safe_dump(document), encoding="utf-8")
-        command = [sys.executable, "-m", "espnet_ros.ros.node", "--ros-args", "--params-file", str(parameters)]
+        arguments = ("--ros-args", "--params-file", str(parameters))
         process = subprocess.Popen(
-            command,
+            bound_command("espnet_ros.ros.node", *arguments, ending=signal.SIGTERM),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

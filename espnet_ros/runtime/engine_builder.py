@@ -7,6 +7,7 @@ import threading
 from typing import Any, Callable, Generic, NamedTuple, Optional, TypeVar
 
 from espnet_ros.engines.base import Engine
+from espnet_ros.stopping import Stopped
 
 Request = TypeVar("Request")
 
@@ -87,11 +88,13 @@ class EngineBuilder(Generic[Request]):
             result, self._result = self._result, None
             return result
 
-    def join(self, timeout: Optional[float] = None) -> None:
-        """Wait until the thread has no work left."""
+    def join(self, timeout: Optional[float] = None) -> bool:
+        """Wait until the thread has no work left. Return whether it has none."""
         thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
 
     def _ensure_thread(self) -> None:
         if self._thread is None:
@@ -103,15 +106,17 @@ class EngineBuilder(Generic[Request]):
             with self._lock:
                 request = self._requested
                 self._is_woken = False
-            if request is not None:
-                self._process(request)
-            elif not self._run_idle_work():
+            try:
+                has_more = self._process(request) if request is not None else self._run_idle_work()
+            except Stopped:  # the process is to end
+                return
+            if not has_more:
                 with self._lock:
                     if self._requested is None and not self._is_woken:
                         self._thread = None
                         return
 
-    def _process(self, request: Request) -> None:
+    def _process(self, request: Request) -> bool:
         result = self._build_one(request)
         with self._lock:
             is_newest = self._requested is request
@@ -121,6 +126,7 @@ class EngineBuilder(Generic[Request]):
         # Also report an engine that came into use just as its request was cancelled.
         if is_newest or result.engine is not None:
             self._finished()
+        return True
 
     def _build_one(self, request: Request) -> BuildResult:
         try:

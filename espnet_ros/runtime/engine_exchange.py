@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import nullcontext
 from enum import IntEnum
 from typing import Callable, ContextManager, NamedTuple, Optional, Tuple
@@ -22,6 +23,7 @@ from espnet_ros.runtime.ready_engines import ReadyEngines
 from espnet_ros.segmenter import Segmenter, engine_summary
 from espnet_ros.types import Segmentation
 
+_POLL_PERIOD = 0.01  # s
 _STAGES = ("looking for the weights", "building", "warming up")
 
 
@@ -137,7 +139,7 @@ class EngineExchange:
             self.is_building_first = False
         self._builder.wake()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Record why there is no engine."""
         self._has_failed = True
         self._message = describe_error(error)
@@ -198,9 +200,13 @@ class EngineExchange:
             segmenter.close()
         self._builder.wake()
 
-    def join(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for a build in progress."""
-        self._builder.join(timeout)
+    def join(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for a build in progress. Return whether there is none any more."""
+        deadline = time.monotonic() + timeout
+        is_idle = self._builder.join(timeout)
+        while self.is_building_first and time.monotonic() < deadline:
+            time.sleep(_POLL_PERIOD)
+        return is_idle and not self.is_building_first
 
     def _state(self) -> EngineState:
         if self.is_building_first:

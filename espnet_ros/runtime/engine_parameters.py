@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Tuple
 
 from espnet_ros.config import NodeConfig, names_where
-from espnet_ros.engines import EngineSpec, choose_backend
+from espnet_ros.engines import choose_backend
 from espnet_ros.errors import ParameterError
 from espnet_ros.loading import resolve_spec
 from espnet_ros.model.checkpoint import is_family, select_checkpoint
@@ -25,9 +25,7 @@ def changes_engine(before: NodeConfig, after: NodeConfig) -> bool:
 
 
 def check_change(current: NodeConfig, changes: Mapping[str, Any]) -> NodeConfig:
-    """Check a change of parameters as far as possible without building an engine.
-
-    Weights of the registry that are not on this machine are downloaded.
+    """Check a change of parameters as far as possible at once, without the network and without building an engine.
 
     Returns:
         The configuration after the change.
@@ -42,14 +40,16 @@ def check_change(current: NodeConfig, changes: Mapping[str, Any]) -> NodeConfig:
     return config
 
 
-def check_engine(config: NodeConfig) -> EngineSpec:
-    """Check that the weights, the class table and the backend are available and match.
+def check_engine(config: NodeConfig) -> None:
+    """Check that the weights, the class table and the backend are known and match.
+
+    Published weights that are not on this machine pass. They are downloaded when the engine is built.
 
     Raises:
         EspnetError: one of them is missing or does not match.
     """
     choose_backend(config.backend)
-    return resolve_spec(config)
+    resolve_spec(config, download_missing=False)
 
 
 def _check_fits_single_checkpoint(config: NodeConfig, changes: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 import espnet_ros.synthetic
+from espnet_ros.bound_process import end_with_parent
 from espnet_ros.errors import DatasetError
 from espnet_ros.synthetic import Mount, SyntheticStreet, default_camera
 from espnet_ros.training.config import SyntheticSource
@@ -57,13 +58,14 @@ def draw_streets(source: SyntheticSource, size: ImageSize, cache: str, show_prog
         if workers == 1 or len(jobs) < 4:
             return [_advance(bar, _draw(job)) for job in jobs]
         # spawn, because a forked child of a process with threads, as torch has, can deadlock
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _ignore_interrupts) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _enter_worker, (os.getpid(),)) as pool:
             return [_advance(bar, drawn) for drawn in pool.map(_draw, jobs)]
 
 
-def _ignore_interrupts() -> None:
-    """Ignore Ctrl-C in workers; the parent handles it."""
+def _enter_worker(parent: int) -> None:
+    """Ignore Ctrl-C in workers, which the parent handles, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(parent)
 
 
 def _advance(bar: Any, drawn: Drawn) -> Drawn:

@@ -115,7 +115,8 @@ def test_changed_code_is_another_key_for_the_backends_that_it_builds(package, so
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOT_IN_THE_CONTENT = re.compile(
-    r"(config|errors|resources|types|classes|yaml_files|engines/(__init__|base|cache\w*|conversion_child|fake|selection|torch_engine)"
+    r"(config|errors|resources|types|classes|yaml_files|stopping|bound_process"
+    r"|engines/(__init__|base|cache\w*|child|conversion_child|fake|selection|torch_engine)"
     r"|model/download|synthetic/(recording|ground_truth)|tiling|telemetry)\b.*"
 )
 """Modules that define parameters, errors, values and the process that builds, but compute nothing in an engine; and

@@ -2,6 +2,7 @@ import pytest
 
 from espnet_ros.config import NodeConfig, default_of, rule_of
 from espnet_ros.errors import ClassTableError, EngineError, EspnetError, ParameterError, WeightsError
+from espnet_ros.model import download
 from espnet_ros.runtime import engine_parameters
 
 FAKE = NodeConfig(backend="fake", weights="cityscapes")
@@ -89,6 +90,19 @@ def test_a_backend_that_is_not_installed_is_refused(monkeypatch):
 def test_a_change_that_can_work_is_accepted(current, changes):
     config = engine_parameters.check_change(current, changes)
     assert {name: getattr(config, name) for name in changes} == changes
+
+
+def test_a_check_downloads_nothing(monkeypatch):
+    def refuse(*_arguments):
+        raise AssertionError("downloads in the callback")
+
+    monkeypatch.setattr(download, "find_by_sha256", lambda *_arguments: None)
+    monkeypatch.setattr(download, "fetch", refuse)
+    monkeypatch.setattr(engine_parameters, "choose_backend", lambda _backend: None)
+    changes = {"weights": "camvid", "backend": "torch", "alpha": 8}
+    assert engine_parameters.check_change(FAKE, changes) == FAKE.changed(changes)
+    with pytest.raises(ClassTableError, match="has 12 classes"):  # what needs no file is checked
+        engine_parameters.check_change(FAKE, {"classes": "camvid", "backend": "torch"})
 
 
 def test_a_single_checkpoint_decides_network_and_alpha():

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
-import signal
 import sys
-import threading
 from dataclasses import replace
 from typing import Any, List, Sequence, Tuple
 
@@ -21,6 +18,7 @@ import tensorrt as trt
 from espnet_ros.engines.agreement import LIMITS, measure_agreement
 from espnet_ros.engines.agreement_result import AgreementResult
 from espnet_ros.engines.base import EngineSpec
+from espnet_ros.engines.child import enter_child
 from espnet_ros.engines.tensorrt.build_process import PLAN_FILE, PREFIX, BuildRequest, PrecisionRefusedError
 from espnet_ros.engines.tensorrt.conversion import convert
 from espnet_ros.engines.tensorrt.cuda_runtime import CudaRuntime
@@ -33,7 +31,6 @@ SAMPLE = 8
 """Number of images on which labels are compared with torch's."""
 CALIBRATION = 64
 """Number of images used for int8 calibration. If there are enough images, none of them is in the sample."""
-_NICENESS = 10
 _LAST_MAJOR = 10  # TensorRT 11 has no fp16 and int8 builder modes, which torch2trt sets
 
 
@@ -123,17 +120,9 @@ class _ForwardingHandler(logging.Handler):
         _report(level=record.levelno, message=record.getMessage())
 
 
-def _end_with_parent() -> None:
-    """Terminate this process when the parent has ended, which closes the pipe to stdin."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _main() -> int:
-    os.nice(max(0, _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))
+    enter_child()
     request = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
     logging.basicConfig(handlers=[_ForwardingHandler()], level=logging.WARNING)
     logging.getLogger("espnet_ros").setLevel(logging.DEBUG)  # the parent decides what is shown
     try:

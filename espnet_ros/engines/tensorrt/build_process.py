@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -22,9 +20,11 @@ from pathlib import Path
 from typing import IO, Any, Deque, Dict, Optional, Type
 
 from espnet_ros.engines.base import EngineSpec
+from espnet_ros.engines.child import check_end, started_child
 from espnet_ros.engines.tensorrt.device import Gpu
 from espnet_ros.engines.tensorrt.log import LOG_PREFIX, log, parse_line
 from espnet_ros.errors import DatasetError, EngineError, WeightsError
+from espnet_ros.stopping import POLL_PERIOD, check_stop
 
 PLAN_FILE = "engine.plan"
 """File name of the serialised engine in a cache entry. Entries of rejected engines have no such file."""
@@ -71,38 +71,25 @@ class BuildRequest:
 def build_in_child(request: BuildRequest) -> None:
     """Build an engine in a child process with low priority, and write it to the request's folder.
 
-    Building needs torch, hundreds of megabytes and minutes. The child terminates when this process does.
+    Building needs torch, hundreds of megabytes and minutes. The child ends when this process does.
 
     Raises:
         WeightsError: the weights do not fit the network.
         DatasetError: the calibration images cannot be read.
         PrecisionRefusedError: the GPU does not support the precision.
         EngineError: the build failed; the message contains TensorRT's errors or the child's last output.
+        Stopped: this process is to end.
     """
-    # pass on this process's module search path, which need not come from the environment
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    child = subprocess.Popen(
-        [sys.executable, "-u", "-m", _MODULE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-    )
     monitor = _BuildMonitor(request)
-    try:
+    with started_child(_MODULE, subprocess.STDOUT) as child:
         _send_request(child, request)
         monitor.follow(child)
-        monitor.raise_failure(child.wait())
-    finally:
-        child.kill()
-        child.wait()
-        for stream in (child.stdin, child.stdout):
-            if stream is not None:
-                stream.close()
+        code = child.wait()
+        check_end(code)
+        monitor.raise_failure(code)
 
 
 def _send_request(child: subprocess.Popen[bytes], request: BuildRequest) -> None:
-    """Send the request. The pipe stays open: when it closes, the child terminates."""
     assert child.stdin is not None
     try:
         pickle.dump(request, child.stdin)
@@ -129,11 +116,13 @@ class _BuildMonitor:
         log(logging.INFO, f"building {self._request} for {self._request.gpu}; this may take many minutes")
         last_logged = time.monotonic()
         while True:
+            check_stop()
             try:
-                line = lines.get(timeout=max(0.0, last_logged + HEARTBEAT - time.monotonic()))
+                line = lines.get(timeout=POLL_PERIOD)
             except queue.Empty:
-                self._log_phase()
-                last_logged = time.monotonic()
+                if time.monotonic() > last_logged + HEARTBEAT:
+                    self._log_phase()
+                    last_logged = time.monotonic()
                 continue
             if line == _END:
                 return

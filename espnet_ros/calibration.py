@@ -15,6 +15,7 @@ import numpy as np
 
 from espnet_ros.engines.base import CalibrationImages
 from espnet_ros.engines.cache_key import hash_sources
+from espnet_ros.errors import DatasetError
 from espnet_ros.evaluation.images import ImageFolder
 from espnet_ros.evaluation.losses import losses_of
 from espnet_ros.evaluation.sources import is_bag, open_bag
@@ -37,6 +38,16 @@ def calibration_images(source: str) -> CalibrationImages:
         source: folder of images, or bag; "" for the synthetic street.
     """
     return RecordedImages(source) if source else StreetImages()
+
+
+def check_calibration(source: str) -> None:
+    """Check that a source of calibration images exists.
+
+    Raises:
+        DatasetError: there is no such folder or bag.
+    """
+    if source and not expand_user(source).exists():
+        raise DatasetError(f"calibration '{source}': there is no such folder or bag")
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class RecordedImages:
         """
         path = self._path
         files: List[str] = []
-        with suppress(OSError):  # a missing source is reported when its images are read
+        with suppress(OSError):  # what cannot be read is reported when the images are read
             for file in sorted(path.iterdir()) if path.is_dir() else [path]:
                 status = file.stat()
                 files.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Tuple, Union
 
-from espnet_ros.calibration import calibration_images
+from espnet_ros.calibration import calibration_images, check_calibration
 from espnet_ros.classes import load_class_table
 from espnet_ros.config import SIZE_MULTIPLE, NodeConfig
 from espnet_ros.engines import build_engine
@@ -118,7 +118,9 @@ def resolve_spec(config: NodeConfig, show_progress: bool = False, *, download_mi
     Raises:
         WeightsError: the weights are unknown or unreadable, or cannot be downloaded.
         ClassTableError: the class table is unknown or malformed, or does not fit the weights.
+        DatasetError: there are no calibration images.
     """
+    check_calibration(config.calibration)
     checkpoint = select_checkpoint(config.weights, config.network, config.alpha)
     own_table = checkpoint.load_class_table()
     table = own_table if config.classes == "auto" else load_class_table(config.classes)

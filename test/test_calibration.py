@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from espnet_ros.calibration import calibration_images
+from espnet_ros.config import NodeConfig
 from espnet_ros.engines.base import NoCalibrationImages
 from espnet_ros.errors import DatasetError, EngineError
 from espnet_ros.evaluation.bag import create_bag
 from espnet_ros.evaluation.frames import Frame
+from espnet_ros.loading import resolve_spec
 from espnet_ros.types import ImageSize
 
 SIZE = ImageSize(48, 64)
@@ -101,3 +103,9 @@ def test_images_reach_a_child_process_by_pickle(source):
 def test_a_spec_without_images_refuses_to_give_some():
     with pytest.raises(EngineError, match="needs calibration images of 48x64, but its spec has none"):
         NoCalibrationImages().images(SIZE, 2)
+
+
+def test_a_source_that_does_not_exist_is_refused_before_anything_is_built(tmp_path):
+    missing = tmp_path / "nope"
+    with pytest.raises(DatasetError, match=r"calibration '.*nope': there is no such folder or bag"):
+        resolve_spec(NodeConfig(backend="fake", calibration=str(missing)))

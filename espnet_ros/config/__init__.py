@@ -9,12 +9,14 @@ from espnet_ros.config.declaration import SIZE_MULTIPLE, ParameterRule, Rule, Se
 from espnet_ros.config.node_config import (
     SECTIONS,
     NodeConfig,
+    check_type,
     check_value,
     coerce,
     default_of,
     names_where,
     option_names,
     rule_of,
+    suggest_name,
 )
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "ParameterRule",
     "Rule",
     "Section",
+    "check_type",
     "check_value",
     "coerce",
     "default_of",
@@ -31,4 +34,5 @@ __all__ = [
     "option_names",
     "rule_of",
     "split_list",
+    "suggest_name",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, Callable, Dict, Mapping, Tuple
 
 from espnet_ros.config import costmap, diagnostics, engine, governor, images, pose, power
@@ -84,9 +86,15 @@ def rule_of(name: str) -> ParameterRule:
         ParameterError: there is no such parameter.
     """
     if name not in _FIELDS:
-        raise ParameterError(f"there is no parameter '{name}'")
+        raise ParameterError(f"there is no parameter '{name}'{suggest_name(name)}")
     rule: ParameterRule = _FIELDS[name].metadata["rule"]
     return rule
+
+
+def suggest_name(name: str) -> str:
+    """Return the question that ends an error about an unknown name: whether the most similar one is meant, or ""."""
+    similar = get_close_matches(name.rpartition(".")[2].lower(), _FIELDS, n=1)
+    return f"; did you mean '{similar[0]}'?" if similar else ""
 
 
 def default_of(name: str) -> Any:
@@ -109,6 +117,19 @@ def option_names(*options: str) -> Tuple[str, ...]:
     return names_where(lambda rule: rule.option in options)
 
 
+def check_type(name: str, value: Any) -> None:
+    """Check that a value has its parameter's type.
+
+    Raises:
+        ParameterError: there is no such parameter, or the value has another type.
+    """
+    expected = type(default_of(name))
+    if value is None:
+        raise ParameterError(f"{name} must be of type {expected.__name__}, has no value")
+    if type(value) is not expected:
+        raise ParameterError(f"{name} must be of type {expected.__name__}, is {value!r} ({type(value).__name__})")
+
+
 def check_value(name: str, value: Any) -> None:
     """Check one value against its parameter's type and rule.
 
@@ -117,8 +138,7 @@ def check_value(name: str, value: Any) -> None:
     """
     rule = rule_of(name)
     expected = type(default_of(name))
-    if type(value) is not expected:
-        raise ParameterError(f"{name} must be of type {expected.__name__}, is {value!r} ({type(value).__name__})")
+    check_type(name, value)
     unit = f" {rule.unit}" if rule.unit else ""
     if rule.choices and value not in rule.choices:
         raise ParameterError(f"{name} must be one of {', '.join(map(str, rule.choices))}, is {value!r}")
@@ -135,11 +155,15 @@ def check_value(name: str, value: Any) -> None:
 def coerce(name: str, value: Any) -> Any:
     """Convert a value that YAML reads as another type than its author meant.
 
-    Integers become floats if the parameter is a float. Numbers, booleans and lists become strings if the parameter
-    `is_plain_text`. Everything else is returned unchanged.
+    Integers become floats if the parameter is a float, and so do texts such as "1e-3", which only YAML 1.2 takes for a
+    number. Numbers, booleans and lists become strings if the parameter `is_plain_text`. Everything else is returned
+    unchanged.
     """
-    if isinstance(default_of(name), float) and type(value) is int:
-        return float(value)
+    if isinstance(default_of(name), float) and type(value) in (int, str):
+        with suppress(ValueError, OverflowError):
+            number = float(value)
+            if type(value) is int or 1e-300 < abs(number) < 1e300:
+                return number
     rule = rule_of(name)
     if rule.is_plain_text and value is not None and not isinstance(value, str):
         if isinstance(value, bool) and str(value).lower() in rule.choices:  # "true" without quotes

@@ -6,11 +6,11 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from espnet_ros.errors import ParameterError
 from espnet_ros.ros.node_parameters import NodeParameters
+from espnet_ros.ros.parameters import TypedParameterNode
 
 
 def check(_config, changes):
@@ -22,7 +22,7 @@ def check(_config, changes):
 def node():
     context = rclpy.Context()
     rclpy.init(context=context)
-    node = Node("stored", context=context)
+    node = TypedParameterNode("stored", context=context)
     yield node
     node.destroy_node()
     rclpy.shutdown(context=context)

@@ -3,11 +3,19 @@
 import os
 import sys
 from pathlib import Path
+from typing import Optional
 
-from ament_index_python.packages import get_package_share_directory
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -47,7 +55,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "use_sim_time", default_value="false", choices=["true", "false"], description="Use the time from /clock."
     ),
-    DeclareLaunchArgument("rviz", default_value="false", choices=["true", "false"], description="Start RViz."),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=["true", "false"], description="Start RViz, if installed."
+    ),
     DeclareLaunchArgument(
         "log_level",
         default_value="info",
@@ -109,8 +119,39 @@ def require_success(event: ProcessExited, _context: LaunchContext) -> None:
         raise RuntimeError(f"no engine was built: espnet_ros engine build exited with code {event.returncode}")
 
 
+def end_launch(event: ProcessExited, context: LaunchContext) -> Optional[Shutdown]:
+    """End the launch with the node. Raise if the node failed, so that the launch fails too."""
+    if context.is_shutdown:
+        return None
+    if event.returncode != 0:
+        raise RuntimeError(f"espnet_node ended with code {event.returncode}")
+    return Shutdown(reason="espnet_node has ended")
+
+
+def require_params_file(path: Path) -> None:
+    """Raise if there is no such parameter file: launch_ros would start the node without it."""
+    if not path.is_file():
+        raise RuntimeError(f"params_file {path}: there is no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return  # the node says what is wrong
+    if isinstance(content, dict) and "profiles" in content:
+        raise RuntimeError(f"params_file {path}: has power profiles, not parameters: set power_profiles to it")
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a ROS package is installed."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def start_nodes(context: LaunchContext) -> list:
     """Return the node, with parameters from the file and the arguments, and RViz."""
+    require_params_file(Path(LaunchConfiguration("params_file").perform(context)))
     overrides = {name: typed_value(name, text) for name, text in given_parameters(context).items()}
     flags = {name: LaunchConfiguration(name).perform(context) == "true" for name in ("autostart", "use_sim_time")}
     logger = ".".join([*namespace_parts(context), "espnet"])
@@ -128,7 +169,12 @@ def start_nodes(context: LaunchContext) -> list:
             ("camera_info", LaunchConfiguration("camera_info")),
         ],
         arguments=["--ros-args", "--log-level", [f"{logger}:=", LaunchConfiguration("log_level")]],
+        on_exit=end_launch,
     )
+    if LaunchConfiguration("rviz").perform(context) != "true":
+        return [node]
+    if not is_installed("rviz2"):
+        return [node, LogInfo(msg="rviz2 is not installed: going on without RViz")]
     rviz = Node(
         package="rviz2",
         executable="rviz2",
@@ -136,7 +182,6 @@ def start_nodes(context: LaunchContext) -> list:
         arguments=["-d", str(SHARE / "config" / "espnet.rviz")],
         parameters=[{"use_sim_time": flags["use_sim_time"]}],
         remappings=[("image", LaunchConfiguration("image"))],
-        condition=IfCondition(LaunchConfiguration("rviz")),
     )
     return [node, rviz]
 

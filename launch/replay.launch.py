@@ -1,6 +1,7 @@
 """Plays a rosbag2 into the node: ros2 launch espnet_ros replay.launch.py bag:=drive image:=/camera/image_raw."""
 
 from pathlib import Path
+from typing import Optional
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -9,7 +10,9 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
+    Shutdown,
 )
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
@@ -24,17 +27,31 @@ ARGUMENTS = [  # the included espnet.launch.py takes its own arguments too
     DeclareLaunchArgument(
         "delay", default_value="3.0", description="Seconds to wait before playback, while the engine is built."
     ),
-    DeclareLaunchArgument("rviz", default_value="true", choices=["true", "false"], description="Start RViz."),
+    DeclareLaunchArgument(
+        "rviz", default_value="true", choices=["true", "false"], description="Start RViz, if installed."
+    ),
 ]
 
 
 def play_bag(context: LaunchContext) -> list:
-    """Return the player. It publishes /clock, so the recording's stamps are current."""
+    """Return the player. It publishes /clock, so the recording's stamps are current. The launch ends with it."""
     command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock"]
-    command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("delay")]
+    command += ["--rate", LaunchConfiguration("rate")]
+    delay = LaunchConfiguration("delay").perform(context)
+    if float(delay) > 0:  # the player refuses 0
+        command += ["--delay", delay]
     if LaunchConfiguration("loop").perform(context) == "true":
         command.append("--loop")
-    return [ExecuteProcess(cmd=command, output="screen")]
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=end_launch)]
+
+
+def end_launch(event: ProcessExited, context: LaunchContext) -> Optional[Shutdown]:
+    """End the launch with the bag. Raise if the player failed, so that the launch fails too."""
+    if context.is_shutdown:
+        return None
+    if event.returncode != 0:
+        raise RuntimeError(f"ros2 bag play ended with code {event.returncode}")
+    return Shutdown(reason="the bag has ended")
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -58,7 +58,7 @@ def test_the_parameters_that_are_arguments():
 @pytest.fixture
 def espnet_arguments(monkeypatch):
     """Name to keyword arguments of each argument of espnet.launch.py, which runs without launch and launch_ros."""
-    for name in ("launch", "launch.actions", "launch.conditions", "launch.events", "launch.events.process"):
+    for name in ("launch", "launch.actions", "launch.events", "launch.events.process"):
         monkeypatch.setitem(sys.modules, name, MagicMock())
     for name in ("launch.substitutions", "launch_ros", "launch_ros.actions", "launch_ros.parameter_descriptions"):
         monkeypatch.setitem(sys.modules, name, MagicMock())

@@ -38,7 +38,7 @@ def expand(path, monkeypatch, **arguments):
     while waiting:
         entity = waiting.pop(0)
         entities.append(entity)
-        if type(entity).__name__ not in ("Node", "ExecuteProcess"):
+        if type(entity).__name__ not in ("Node", "ExecuteProcess", "LogInfo"):
             waiting += entity.visit(context) or []
     return entities, context
 
@@ -55,7 +55,7 @@ def node_parameters(node, context):
 
 def test_without_an_argument_the_file_sets_the_parameter(monkeypatch):
     entities, context = expand(ESPNET, monkeypatch)
-    node, _rviz = started(entities)
+    (node,) = started(entities)
     file, given = node_parameters(node, context)
     assert Path(file) == REPOSITORY / "config" / "default.yaml"
     assert given == {"autostart": True, "use_sim_time": False}
@@ -174,3 +174,61 @@ def test_replay_plays_the_bag_with_its_clock_into_a_node_that_takes_its_time(mon
     assert command == ["ros2", "bag", "play", "drive", "--clock", "--rate", "1.0", "--delay", "3.0", "--loop"]
     _file, given = node_parameters(started(entities)[0], context)
     assert given == {"alpha": 5, "autostart": True, "use_sim_time": True}
+
+
+def test_a_delay_of_0_is_not_passed_on_as_the_player_refuses_it(monkeypatch):
+    entities, context = expand(REPLAY, monkeypatch, bag="drive", delay="0")
+    from launch.utilities import perform_substitutions
+
+    (player,) = (entity for entity in entities if type(entity).__name__ == "ExecuteProcess")
+    assert "--delay" not in [perform_substitutions(context, part) for part in player.cmd]
+
+
+def test_without_rviz2_the_node_is_started_and_it_is_said(monkeypatch):
+    import ament_index_python.packages
+
+    def find_nothing(package):
+        raise ament_index_python.packages.PackageNotFoundError(package)
+
+    monkeypatch.setattr(ament_index_python.packages, "get_package_prefix", find_nothing)
+    entities, _context = expand(ESPNET, monkeypatch, rviz="true")
+    assert len(started(entities)) == 1
+    assert "LogInfo" in [type(entity).__name__ for entity in entities]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nope.yaml", "there is no such file"), ("tx2_max_p.yaml", "has power profiles, not parameters")],
+)
+def test_a_params_file_that_is_none_is_refused(monkeypatch, name, reason):
+    with pytest.raises(RuntimeError, match=reason):
+        expand(ESPNET, monkeypatch, params_file=str(REPOSITORY / "config" / name))
+
+
+def run(path, monkeypatch, **arguments):
+    """Run a launch file to its end; returns the exit code of ros2 launch."""
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "mine.xml")  # or else launch sets it, in this process
+    description = load(path, monkeypatch)
+    from launch import LaunchDescription, LaunchService
+    from launch.actions import SetLaunchConfiguration
+
+    service = LaunchService()
+    given = [SetLaunchConfiguration(*pair) for pair in arguments.items()]
+    service.include_launch_description(LaunchDescription([*given, *description.entities]))
+    return service.run()
+
+
+def test_a_node_that_dies_fails_the_launch(monkeypatch, tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("/**: {ros__parameters: {alpha: 4}}", encoding="utf-8")
+    assert run(ESPNET, monkeypatch, params_file=str(broken), autostart="false") == 1
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_replay_ends_with_its_player(monkeypatch, tmp_path, code):
+    player = tmp_path / "ros2"
+    player.write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert run(REPLAY, monkeypatch, bag="drive", backend="fake", rviz="false") == code

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import tempfile
 import time
 from array import array
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 from built_engines import build_ahead
@@ -18,6 +21,9 @@ CHANGES = 20
 IMAGES = 100  # the node's status is of that many
 FAKE_ENGINE_TIME = 0.05  # s
 FIRST_ANSWER = 3.0  # s after activate, docs/engines.md
+STOPS = 20
+LATEST_STOP = 8.0  # s after the start; the first build takes longer
+LONGEST_STOP = 2.0  # s, docs/switching.md
 
 
 def measure(cache):
@@ -32,6 +38,8 @@ def measure(cache):
     for backend in ("fake", "native"):
         what = f"the node beyond its {backend} engine at {LARGE}, times (a tenth of the engine's time + 2 ms)"
         yield from failures_as_promises(_overhead(cache, backend, what), what)
+    what = f"longest of {STOPS} stops at random moments of the first start, times {LONGEST_STOP:g} s"
+    yield from failures_as_promises(_stops(what), what)
 
 
 def _changes(cache, is_ready, asked, what):
@@ -106,3 +114,21 @@ def _overhead(cache, backend, what):
     if backend == "native":
         what = f"first answer of a node with a built engine, times {FIRST_ANSWER:g} s"
         yield Promise(what, 1.0, first_answer / FIRST_ANSWER, is_limit=True)
+
+
+def _stops(what):
+    """From Ctrl-C in the terminal until the last process of the node is gone."""
+    from cold_start import ColdStart
+
+    generator = random.Random(STOPS)
+    times = []
+    for _ in range(STOPS):
+        with tempfile.TemporaryDirectory() as folder:
+            node = ColdStart(Path(folder))
+            time.sleep(generator.uniform(0.1, LATEST_STOP))
+            begun = time.monotonic()
+            node.press_ctrl_c()
+            code = node.wait()
+            times.append(time.monotonic() - begun)
+            assert code in (0, 130) and not node.unfinished(), node.log
+    yield Promise(what, 1.0, max(times) / LONGEST_STOP, is_limit=True)

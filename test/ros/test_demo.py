@@ -141,7 +141,7 @@ def test_a_node_that_ended_is_noticed(tmp_path):
             node.require_running()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_demo_leaves_no_node_behind(drive, number, code):
     command = [sys.executable, "-m", "espnet_ros.cli", "demo", "--images", str(drive / "images"), *FAKE]
     temporary = drive / "temporary"
@@ -162,6 +162,8 @@ def test_an_interrupted_demo_leaves_no_node_behind(drive, number, code):
         demo.kill()
     assert demo.returncode == code
     assert "Traceback" not in err
+    if number == signal.SIGKILL:  # the node ends by itself
+        wait_until(lambda: _nodes_of(temporary) == [], "the node has ended")
     assert _nodes_of(temporary) == []
 
 

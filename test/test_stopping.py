@@ -13,7 +13,7 @@ from waiting import TIMEOUT, wait_until
 from espnet_ros import stopping
 
 LAUNCHED = "import sys; from espnet_ros.programs import {0}; sys.exit({0}())"
-COMMAND = ["-c", LAUNCHED.format("espnet_ros"), "engine", "build", "--engine-cache"]
+COMMAND = ["-c", LAUNCHED.format("espnet_ros"), "engine", "build", "--cache"]
 NODE = ["-c", LAUNCHED.format("espnet_node")]
 
 
@@ -55,7 +55,7 @@ def test_a_stop_is_no_failure_that_another_attempt_may_mend():
 def test_ctrl_c_during_the_imports_ends_a_program_quietly(tmp_path, program, library):
     if "node" in program[1]:
         pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
-    arguments = [*program, str(tmp_path / "engines")] if program[-1] == "--engine-cache" else program
+    arguments = [*program, str(tmp_path / "engines")] if program[-1] == "--cache" else program
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     log = tmp_path / "log"
     with log.open("wb") as output:

@@ -253,7 +253,7 @@ class CostmapOutput:
         updated_at = self._updated_at
         if updated_at is None or time.monotonic() - updated_at <= timeout:
             return False
-        reason = self._problem or "no image was labelled"
+        reason = (self._problem or "no image was labelled") if self.is_wanted() else "nobody listens"
         return self.clear(f"after {timeout:g} s without an update: {reason}")
 
     def clear(self, reason: str) -> bool:

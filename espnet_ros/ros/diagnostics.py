@@ -120,11 +120,11 @@ def _costmap_diagnostic(costmap: CostmapHealth, is_active: bool) -> DiagnosticSt
     elif costmap.is_wanted and is_active and costmap.problem:
         status.level = DiagnosticStatus.WARN
         status.message = costmap.problem
-    elif costmap.cleared:
+    elif costmap.cleared and costmap.is_wanted:
         status.level = DiagnosticStatus.WARN if is_active else DiagnosticStatus.OK
         status.message = costmap.cleared
     elif not costmap.is_wanted:
-        status.message = "no subscribers"
+        status.message = "nobody listens"
     else:
         status.message = f"{costmap.updates} images added"
     status.values = _key_values(

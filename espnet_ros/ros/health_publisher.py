@@ -41,6 +41,7 @@ class HealthPublisher:
         self._last_counts = ImageCounts()
         self._last_jumps = 0
         self._announced_engine: Optional[Engine] = None
+        self._announced_threshold = 0.0
         self.last_report: Optional[EngineReport] = None
 
     def publish(self) -> None:
@@ -68,11 +69,12 @@ class HealthPublisher:
             self._powers.publish(power_status(report, self._node.get_clock().now().to_msg()))
 
     def announce_engine(self, engine: Optional[Engine], min_confidence: float) -> None:
-        """Log the engine in use and publish its classes, once per engine."""
-        if engine is None or engine is self._announced_engine:
+        """Log the engine in use, once per engine. Publish its classes, again when the threshold has changed."""
+        if engine is None or (engine is self._announced_engine and min_confidence == self._announced_threshold):
             return
-        self._announced_engine = engine
-        self._node.get_logger().info(f"engine: {engine_summary(engine)} ({engine.reason})")
+        if engine is not self._announced_engine:
+            self._node.get_logger().info(f"engine: {engine_summary(engine)} ({engine.reason})")
+        self._announced_engine, self._announced_threshold = engine, min_confidence
         header = Header(stamp=self._node.get_clock().now().to_msg())
         self._label_info.publish(header, engine.spec.class_table, min_confidence)
 

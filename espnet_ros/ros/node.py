@@ -224,9 +224,9 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
 
     def _clear_stale_costmap(self) -> None:
         if self._costmap is not None and self._costmap.clear_if_stale(self._config.longest_costmap_gap):
-            cleared = self._costmap.health().cleared
-            if cleared:
-                self.get_logger().warning(f"costmap {cleared}")
+            health = self._costmap.health()
+            if health.cleared and health.is_wanted:
+                self.get_logger().warning(f"costmap {health.cleared}")
             self.publish_health()
 
     # Parameters: validated before they are stored, applied afterwards

@@ -169,11 +169,29 @@ def test_with_only_labels_listened_to_the_costmap_costs_nothing(vehicle):
     robot = vehicle.robot
     for recorder in (vehicle.costmaps, vehicle.cars):
         robot.unlisten(recorder)
-    _, before = vehicle.problem("no subscribers")
+    _, before = vehicle.problem("nobody listens")
     for _ in range(5):
         vehicle.see()
-    _, after = vehicle.problem("no subscribers")
+    _, after = vehicle.problem("nobody listens")
     assert after["updates"] == before["updates"]
+    vehicle.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
+    vehicle.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)
+
+
+def test_when_the_readers_are_gone_nobody_listens_and_nothing_is_wrong(vehicle, node):
+    robot = vehicle.robot
+    vehicle.see_until(vehicle.costmaps, has_car, "the car is in the costmap")
+    warnings = node.log.count("costmap cleared")
+    for recorder in (vehicle.costmaps, vehicle.cars):
+        robot.unlisten(recorder)
+    wait_until(lambda: robot.diagnostic("costmap")[0].message == "nobody listens", "a diagnostic")
+    first = len(robot.diagnostics.messages)
+    end = robot.diagnostics.times[-1] + 3 * PARAMETERS["costmap_timeout"]
+    wait_until(lambda: robot.diagnostics.times[-1] > end, "diagnostics after the costmap's time-out")
+    statuses = [each for message in robot.diagnostics.messages[first:] for each in message.status]
+    costmap = {(each.level, each.message) for each in statuses if each.name.endswith(": costmap")}
+    assert costmap == {(DiagnosticStatus.OK, "nobody listens")}
+    assert node.log.count("costmap cleared") == warnings
     vehicle.costmaps = robot.listen("costmap", OccupancyGrid, LATCHED)
     vehicle.cars = robot.listen("costmap/vehicle", OccupancyGrid, LATCHED)
 

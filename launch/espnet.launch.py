@@ -99,8 +99,10 @@ def typed_value(name: str, text: str) -> object:
 
 
 def namespace_parts(context: LaunchContext) -> list:
-    """Return the parts of the node's namespace; empty if it has none."""
-    return [part for part in LaunchConfiguration("namespace").perform(context).split("/") if part]
+    """Return the parts of the node's namespace, with that of PushROSNamespace around it; empty if it has none."""
+    given = LaunchConfiguration("namespace").perform(context)
+    outer = "" if given.startswith("/") else context.launch_configurations.get("ros_namespace", "")
+    return [part for part in f"{outer}/{given}".split("/") if part]
 
 
 def build_engine(context: LaunchContext) -> ExecuteProcess:

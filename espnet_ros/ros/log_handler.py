@@ -33,8 +33,10 @@ class RosLogHandler(logging.Handler):
 
 
 def show_core_logs(logger: Any) -> None:
-    """Forward everything that espnet_ros logs through ``logging`` to an rclpy logger, and nowhere else."""
+    """Forward everything that espnet_ros logs through ``logging`` to an rclpy logger, in place of an earlier one."""
     core = logging.getLogger(_CORE)
+    for handler in [each for each in core.handlers if isinstance(each, RosLogHandler)]:
+        core.removeHandler(handler)
     core.addHandler(RosLogHandler(logger))
     core.setLevel(logging.DEBUG)
     core.propagate = False

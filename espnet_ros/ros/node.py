@@ -320,6 +320,7 @@ def main(args: Optional[List[str]] = None) -> int:
         for problem in filter(None, (transport_problem, log_problem)):
             logger.warning(problem)
         node = EspnetNode(transport_problem)
+        show_core_logs(node.get_logger())  # its level is set by the node's full name
     except ParameterError as error:
         logger.fatal(str(error))
         rclpy.try_shutdown()

@@ -232,3 +232,22 @@ def test_a_replay_ends_with_its_player(monkeypatch, tmp_path, code):
     player.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert run(REPLAY, monkeypatch, bag="drive", backend="fake", rviz="false") == code
+
+
+@pytest.mark.parametrize(
+    ("pushed", "namespace", "logger"),
+    [
+        ("", "", "espnet"),
+        ("", "/rear/", "rear.espnet"),
+        ("/robot", "rear", "robot.rear.espnet"),
+        ("/robot", "/rear", "rear.espnet"),
+    ],
+)
+def test_log_level_names_the_logger_of_the_node_in_its_namespace(monkeypatch, pushed, namespace, logger):
+    entities, context = expand(ESPNET, monkeypatch, ros_namespace=pushed, namespace=namespace, log_level="debug")
+    from launch.utilities import perform_substitutions
+
+    (node,) = started(entities)
+    given = [part for part in node.cmd if not any(type(each).__name__ == "LocalSubstitution" for each in part)]
+    words = [perform_substitutions(context, part) for part in given]
+    assert f"{logger}:=debug" in words

@@ -6,7 +6,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 import rclpy.logging
 
-from espnet_ros.ros.log_handler import RosLogHandler
+from espnet_ros.ros.log_handler import RosLogHandler, show_core_logs
 
 
 @pytest.fixture
@@ -38,3 +38,17 @@ def test_all_severities_may_follow_one_another(core, capfd):
         for level in ("info", "error", "debug", "warning"):
             getattr(core, level)(level)
     assert capfd.readouterr().err.count("[test_log_handler]: ") == 8
+
+
+def test_the_logs_of_the_core_go_to_the_last_logger_that_was_given(capfd):
+    core = logging.getLogger("espnet_ros")
+    before = core.handlers[:], core.level, core.propagate
+    for name in ("espnet", "rear.espnet"):
+        show_core_logs(rclpy.logging.get_logger(name))
+    rclpy.logging.set_logger_level("rear.espnet", rclpy.logging.LoggingSeverity.DEBUG)
+    logging.getLogger("espnet_ros.engines").debug("looked up")
+    core.handlers[:], core.propagate = before[0], before[2]
+    core.setLevel(before[1])
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert "[DEBUG]" in line
+    assert line.endswith("[rear.espnet]: looked up")

@@ -40,5 +40,11 @@ setup(
         "jetson": ["jetson-stats"],
         "test": ["pytest>=7", "pytest-timeout", "pytest-xdist"],
     },
-    entry_points={"console_scripts": ["espnet_ros = espnet_ros.programs:espnet_ros", "espnet_node = espnet_ros.programs:espnet_node"]},
+    entry_points={
+        "console_scripts": [
+            "espnet_ros = espnet_ros.programs:espnet_ros",
+            "espnet_node = espnet_ros.programs:espnet_node",
+            "espnet_costmap_guard = espnet_ros.programs:espnet_costmap_guard",
+        ]
+    },
 )

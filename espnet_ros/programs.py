@@ -17,3 +17,11 @@ def espnet_node() -> int:
     from espnet_ros.ros.node import main
 
     return main()
+
+
+def espnet_costmap_guard() -> int:
+    """Run the guard of the costmaps, and return its exit code."""
+    exit_on_interrupt()
+    from espnet_ros.ros.costmap_guard import main
+
+    return main()

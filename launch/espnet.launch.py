@@ -27,6 +27,7 @@ SHARE = Path(get_package_share_directory("espnet_ros"))
 PROFILES = SHARE / "config" / "fastdds_large_images.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 PARAMETERS = names_where(lambda rule: rule.is_launch_argument)
+RESPAWN_DELAY = 2.0  # s
 FROM_PARAMS_FILE = ""
 """Value of an argument that leaves the parameter to params_file."""
 
@@ -69,6 +70,18 @@ ARGUMENTS = [
         default_value="true",
         choices=["true", "false"],
         description="Configure and activate the node when it starts. Set to false if a lifecycle manager does that.",
+    ),
+    DeclareLaunchArgument(
+        "costmap_guard",
+        default_value="true",
+        choices=["true", "false"],
+        description="Start espnet_costmap_guard, which clears the costmaps if the node is killed.",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=["true", "false"],
+        description="Start the node again, after 2 s, if it ends.",
     ),
     DeclareLaunchArgument(
         "build_only",
@@ -152,10 +165,11 @@ def is_installed(package: str) -> bool:
 
 
 def start_nodes(context: LaunchContext) -> list:
-    """Return the node, with parameters from the file and the arguments, and RViz."""
+    """Return the node, with parameters from the file and the arguments, its guard, and RViz."""
     require_params_file(Path(LaunchConfiguration("params_file").perform(context)))
     overrides = {name: typed_value(name, text) for name, text in given_parameters(context).items()}
     flags = {name: LaunchConfiguration(name).perform(context) == "true" for name in ("autostart", "use_sim_time")}
+    respawns = LaunchConfiguration("respawn").perform(context) == "true"
     logger = ".".join([*namespace_parts(context), "espnet"])
     node = Node(
         package="espnet_ros",
@@ -171,12 +185,25 @@ def start_nodes(context: LaunchContext) -> list:
             ("camera_info", LaunchConfiguration("camera_info")),
         ],
         arguments=["--ros-args", "--log-level", [f"{logger}:=", LaunchConfiguration("log_level")]],
-        on_exit=end_launch,
+        on_exit=None if respawns else end_launch,
+        respawn=respawns,
+        respawn_delay=RESPAWN_DELAY,
     )
+    guard = Node(
+        package="espnet_ros",
+        executable="espnet_costmap_guard",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        emulate_tty=True,
+        parameters=[{"use_sim_time": flags["use_sim_time"]}],
+        respawn=True,
+        respawn_delay=RESPAWN_DELAY,
+    )
+    nodes = [node, guard] if LaunchConfiguration("costmap_guard").perform(context) == "true" else [node]
     if LaunchConfiguration("rviz").perform(context) != "true":
-        return [node]
+        return nodes
     if not is_installed("rviz2"):
-        return [node, LogInfo(msg="rviz2 is not installed: going on without RViz")]
+        return [*nodes, LogInfo(msg="rviz2 is not installed: going on without RViz")]
     rviz = Node(
         package="rviz2",
         executable="rviz2",
@@ -185,7 +212,7 @@ def start_nodes(context: LaunchContext) -> list:
         parameters=[{"use_sim_time": flags["use_sim_time"]}],
         remappings=[("image", LaunchConfiguration("image"))],
     )
-    return [node, rviz]
+    return [*nodes, rviz]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -13,6 +13,8 @@ from espnet_ros.costmap.layers import GroundEvidence, Layer
 
 _LEVELS = 127
 """Positive levels that log-odds are quantised to before the percentage is looked up."""
+LETHAL = 100
+"""Value of a lethal cell in the merged grid."""
 UNKNOWN = -1
 """Value of an unknown cell in a layer's grid, as in nav_msgs/OccupancyGrid."""
 
@@ -197,6 +199,16 @@ class RollingGrid:
                 is_occupied = self.log_odds[index] >= self.rules.known_threshold
                 np.maximum(cost, is_occupied.view(np.int8) * np.int8(layer.cost), out=cost)
         return cost
+
+    def centres(self, is_chosen: np.ndarray) -> np.ndarray:
+        """Return the (N, 2) centres of cells, in metres in the grid's frame.
+
+        Args:
+            is_chosen: (rows, columns) bool.
+        """
+        rows, columns = np.nonzero(is_chosen)
+        cells = np.column_stack([columns + self._column, rows + self._row])
+        return np.asarray((cells + 0.5) * self.resolution)
 
 
 def _overlap(shift: int, length: int) -> Tuple[slice, slice]:

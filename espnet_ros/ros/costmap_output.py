@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
-import numpy as np
-from nav_msgs.msg import OccupancyGrid
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, PointCloud2
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from espnet_ros.classes import ClassTable
 from espnet_ros.config import NodeConfig, names_where
 from espnet_ros.costmap.camera import CameraModel
 from espnet_ros.costmap.costmap import Costmap, CostmapSettings
-from espnet_ros.costmap.grid import UNKNOWN, FusionRules
-from espnet_ros.costmap.layers import GroundEvidence, empty_evidence, layers_from_table
+from espnet_ros.costmap.grid import FusionRules
+from espnet_ros.costmap.layers import layers_from_table
 from espnet_ros.costmap.rectification import is_rectified
 from espnet_ros.errors import CameraError, PoseError, describe_error
 from espnet_ros.headers import NANOSECONDS, RESTART_AFTER, is_stamped, stamp_nanoseconds
-from espnet_ros.msg import CostmapLayers
 from espnet_ros.ros.camera_calibration import CalibrationCache
-from espnet_ros.ros.grid_messages import contacts_to_msg, grid_to_msg, layers_to_msg, map_info
+from espnet_ros.ros.costmap_publishers import CostmapPublishers
 from espnet_ros.ros.poses import CameraPose, PoseSource, make_pose_source
-from espnet_ros.ros.publishers import CAMERA_QOS, LATCHED_QOS
+from espnet_ros.ros.publishers import CAMERA_QOS
 from espnet_ros.runtime.health import CostmapHealth
 from espnet_ros.runtime.image_worker import Dropped, ImageWorker
 from espnet_ros.types import ImageSize, Segmentation
 
 _PARAMETERS = names_where(lambda rule: rule.changes_costmap)
 _WARNING_PERIOD = 5.0  # s
-_DELIVERY_TIMEOUT = 0.5  # s
 _JOIN_TIMEOUT = 0.5  # s, for an image in progress when the costmap is closed
 _ADDED = Dropped("added")
 _NOT_ADDED = Dropped("not added")
-_POINTS_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class _LabelledImage(NamedTuple):
@@ -82,18 +76,10 @@ class CostmapOutput:
         self._warned_at: Dict[str, float] = {}
         self._updates = 0
         self._updated_at: Optional[float] = None
-        self._grids_due_at = 0.0  # monotonic time, s
         self._info_subscription = node.create_subscription(
             CameraInfo, "camera_info", self._calibration.take, CAMERA_QOS
         )
-        create = node.create_publisher
-        self._merged = create(OccupancyGrid, "~/costmap", LATCHED_QOS)
-        self._layers: Dict[int, Any] = {
-            index: create(OccupancyGrid, f"~/costmap/{layer.name}", LATCHED_QOS)
-            for index, layer in enumerate(self._costmap.layers)
-        }
-        self._together = create(CostmapLayers, "~/costmap_layers", LATCHED_QOS)
-        self._points = create(PointCloud2, "~/points", _POINTS_QOS)
+        self._publishers = CostmapPublishers(node, config, table, self._costmap.grid)
         # Without arguments: the description of the jump that other callbacks get is broken in some releases of rclpy.
         self._clock_jump = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-RESTART_AFTER), on_clock_change=True),
@@ -113,7 +99,7 @@ class CostmapOutput:
 
     def is_wanted(self) -> bool:
         """Return whether a costmap topic has a subscriber."""
-        return any(publisher.get_subscription_count() > 0 for publisher in self._publishers())
+        return self._publishers.is_wanted()
 
     def update(self, header: Header, segmentation: Segmentation) -> None:
         """Add one image and publish the topics that have subscribers, later and in another thread.
@@ -185,56 +171,7 @@ class CostmapOutput:
         self._problem = self._cleared = ""
         self._updates += 1
         self._updated_at = time.monotonic()
-        self._publish(image.header, evidence)
-
-    def _publish(self, header: Header, evidence: GroundEvidence) -> None:
-        if self._points.get_subscription_count() > 0:
-            in_base = Header(stamp=header.stamp, frame_id=self._config.base_frame)
-            z = self._config.ground_height + self._config.costmap_min_obstacle_height
-            self._points.publish(contacts_to_msg(in_base, evidence, z))
-        grid = self._costmap.grid
-        self._publish_grids(header, grid.occupancy, grid.merged, everything=False, is_due=self._take_turn())
-
-    def _take_turn(self) -> bool:
-        """Return whether ``costmap_max_rate`` allows grids now."""
-        now, rate = time.monotonic(), self._config.costmap_max_rate
-        if now < self._grids_due_at:
-            return False
-        self._grids_due_at = now + (1.0 / rate if rate > 0 else 0.0)
-        return True
-
-    def _publish_grids(
-        self, header: Header, occupancy: Any, merged: Any, everything: bool, is_due: bool = True
-    ) -> None:
-        """Publish the grids.
-
-        Args:
-            header: provides the stamp.
-            occupancy: returns a layer's grid for its index.
-            merged: returns the merged grid.
-            everything: also publish topics without subscribers; later subscribers receive the last message (latched).
-            is_due: publish the single grids, not only the message with all layers.
-        """
-        in_grid = Header(stamp=header.stamp, frame_id=self._config.costmap_frame)
-        info = map_info(self._costmap.grid, header.stamp)
-        wants_all = everything or self._together.get_subscription_count() > 0
-        cells: Dict[int, np.ndarray] = {}
-        for index, publisher in self._layers.items():
-            is_wanted = is_due and (everything or publisher.get_subscription_count() > 0)
-            if is_wanted or wants_all:
-                cells[index] = occupancy(index)
-            if is_wanted:
-                publisher.publish(grid_to_msg(in_grid, info, cells[index]))
-        wants_merged = is_due and (everything or self._merged.get_subscription_count() > 0)
-        if wants_all or wants_merged:
-            merged_cells = merged()
-            if wants_merged:
-                self._merged.publish(grid_to_msg(in_grid, info, merged_cells))
-            if wants_all:
-                ordered = [cells[index] for index in sorted(cells)]
-                self._together.publish(
-                    layers_to_msg(in_grid, info, self._costmap.layers, ordered, merged_cells, self._table)
-                )
+        self._publishers.publish(image.header, evidence, pose.odom_from_base)
 
     def clear_if_stale(self, timeout: float) -> bool:
         """Clear the costmap after a jump, or if its last update is older than ``timeout``.
@@ -248,7 +185,7 @@ class CostmapOutput:
         with self._lock:
             if self._follow_jumps() and self._updated_at is not None and self._node.context.ok():
                 self._updated_at = None
-                self._publish_empty()
+                self._publishers.publish_cleared()
                 return True
         updated_at = self._updated_at
         if updated_at is None or time.monotonic() - updated_at <= timeout:
@@ -269,7 +206,7 @@ class CostmapOutput:
             self._updated_at = None
             self._cleared = f"cleared {reason}"
             self._costmap.clear()
-            self._publish_empty()
+            self._publishers.publish_cleared()
             return True
 
     def begin(self) -> None:
@@ -278,16 +215,13 @@ class CostmapOutput:
         Nav2 also needs a first grid: it does not update a static layer that has never received one.
         """
         with self._lock:
-            self._publish_empty()
+            self._publishers.publish_heartbeat()  # first: the guard withdraws what it has published
+            self._publishers.publish_cleared()
 
-    def _publish_empty(self) -> None:
-        header = Header(stamp=self._node.get_clock().now().to_msg())
-        shape = self._costmap.grid.rows, self._costmap.grid.columns
-        self._publish_grids(
-            header, lambda _index: np.full(shape, UNKNOWN, np.int8), lambda: np.zeros(shape, np.int8), everything=True
-        )
-        header.frame_id = self._config.base_frame
-        self._points.publish(contacts_to_msg(header, empty_evidence(), 0.0))
+    def publish_heartbeat(self) -> None:
+        """Tell `espnet_costmap_guard` that this node can still clear its costmap."""
+        with self._lock:
+            self._publishers.publish_heartbeat()
 
     def health(self) -> CostmapHealth:
         """Return the costmap's status."""
@@ -311,15 +245,7 @@ class CostmapOutput:
         with self._lock:
             self._poses.close()
             self._node.destroy_subscription(self._info_subscription)
-            deadline = time.monotonic() + _DELIVERY_TIMEOUT
-            for publisher in self._publishers():
-                # Destroying a publisher discards undelivered messages, and the last one may be the cleared grid.
-                if self._node.context.ok():
-                    publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
-                self._node.destroy_publisher(publisher)
-
-    def _publishers(self) -> List[Any]:
-        return [self._merged, self._together, self._points, *self._layers.values()]
+            self._publishers.close()
 
 
 def settings_from(config: NodeConfig) -> CostmapSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import List, Sequence
 
@@ -26,13 +27,9 @@ _POINT = np.dtype(
         "itemsize": 16,
     }
 )
-_FIELDS = (
-    ("x", 0, PointField.FLOAT32),
-    ("y", 4, PointField.FLOAT32),
-    ("z", 8, PointField.FLOAT32),
-    ("class_id", 12, PointField.UINT8),
-    ("confidence", 13, PointField.UINT8),
-)
+_XYZ = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
+_RAYS_PER_CELL = 1.5  # 1 suffices on the circle, not where Nav2 cuts rays off at a slanting border of its map
+_DATATYPES = {"f": PointField.FLOAT32, "u": PointField.UINT8}
 
 
 def map_info(grid: RollingGrid, stamp: Time) -> MapMetaData:
@@ -110,13 +107,46 @@ def contacts_to_msg(header: Header, evidence: GroundEvidence, height: float) -> 
     points = np.zeros(len(evidence.contact_x), _POINT)
     points["x"], points["y"], points["z"] = evidence.contact_x, evidence.contact_y, height
     points["class_id"], points["confidence"] = evidence.contact_label, evidence.contact_confidence
+    return _cloud(header, points)
+
+
+def xy_to_msg(header: Header, xy: np.ndarray, height: float) -> PointCloud2:
+    """Convert points of one height to a cloud.
+
+    Args:
+        header: stamp and frame of the points.
+        xy: (N, 2), metres.
+        height: z of the points, in metres.
+    """
+    points = np.zeros(len(xy), _XYZ)
+    points["x"], points["y"], points["z"] = xy[:, 0], xy[:, 1], height
+    return _cloud(header, points)
+
+
+def ray_ends_to_msg(header: Header, reach: float, cell: float) -> PointCloud2:
+    """Return the ends of rays that together cross every cell around the origin of the frame.
+
+    Nav2's obstacle layer clears the cells along a line from the sensor to each point. The ends lie on a circle of twice
+    the reach: up to half their length, lines to neighbouring cells leave none out, beyond that they do.
+
+    Args:
+        header: stamp and frame of the points.
+        reach: every cell that is nearer than this is crossed, in metres.
+        cell: side of the smallest cells of which that is true, in metres.
+    """
+    radius = 2.0 * reach
+    angles = np.linspace(-math.pi, math.pi, math.ceil(_RAYS_PER_CELL * 2.0 * math.pi * radius / cell), endpoint=False)
+    return xy_to_msg(header, radius * np.column_stack([np.cos(angles), np.sin(angles)]), 0.0)
+
+
+def _cloud(header: Header, points: np.ndarray) -> PointCloud2:
+    """Convert (N,) records with the fields x, y, z and perhaps others to a message."""
     message = PointCloud2()
     message.header = header
     message.height, message.width = 1, len(points)
-    message.fields = [
-        PointField(name=name, offset=offset, datatype=datatype, count=1) for name, offset, datatype in _FIELDS
-    ]
-    message.point_step = _POINT.itemsize
+    for name, (kind, offset, *_) in (points.dtype.fields or {}).items():
+        message.fields.append(PointField(name=name, offset=offset, datatype=_DATATYPES[kind.kind], count=1))
+    message.point_step = points.dtype.itemsize
     message.row_step = points.nbytes
     message.is_dense = True
     data = array("B")

@@ -20,6 +20,7 @@ from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import ParameterError, describe_error
 from espnet_ros.headers import clean_frame, stamp_nanoseconds
 from espnet_ros.ros.bond import Bond
+from espnet_ros.ros.cleared_costmap import HEARTBEAT_PERIOD
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
@@ -78,6 +79,7 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config.diagnostics_period, self.publish_health, clock=steady)
         self.create_timer(_COSTMAP_CHECK_PERIOD, self._clear_stale_costmap, clock=steady)
+        self.create_timer(HEARTBEAT_PERIOD, self._publish_heartbeat, clock=steady)
         self.create_timer(_POWER_PERIOD, self._update_power, clock=steady)
 
     # Lifecycle
@@ -228,6 +230,10 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
             if health.cleared and health.is_wanted:
                 self.get_logger().warning(f"costmap {health.cleared}")
             self.publish_health()
+
+    def _publish_heartbeat(self) -> None:
+        if self._costmap is not None and self.context.ok():
+            self._costmap.publish_heartbeat()
 
     # Parameters: validated before they are stored, applied afterwards
 

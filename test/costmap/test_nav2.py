@@ -163,12 +163,3 @@ def test_the_layer_reads_our_topic_as_we_publish_it():
     assert layer["map_subscribe_transient_local"] is True
     assert SHIPPED["global_frame"] == NodeConfig().costmap_frame
     assert SHIPPED["rolling_window"] is True
-
-
-def test_the_global_costmap_takes_the_points_as_far_as_we_see():
-    parameters = yaml.safe_load((CONFIG / "nav2_global_costmap.yaml").read_text(encoding="utf-8"))
-    source = parameters["global_costmap"]["global_costmap"]["ros__parameters"]["obstacle_layer"]["espnet"]
-    config = NodeConfig()
-    assert source["topic"] == "/espnet/points"
-    assert source["obstacle_max_range"] == source["raytrace_max_range"] == config.costmap_max_range
-    assert source["min_obstacle_height"] <= config.costmap_min_obstacle_height <= source["max_obstacle_height"]

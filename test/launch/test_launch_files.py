@@ -22,6 +22,8 @@ NODE_ARGUMENTS = {
     "rviz",
     "log_level",
     "build_only",
+    "costmap_guard",
+    "respawn",
     *PARAMETERS,
 }
 

@@ -68,6 +68,9 @@ class NodeProcess:
     def is_alive(self):
         return self._process.poll() is None
 
+    def send(self, signal_number):
+        self._process.send_signal(signal_number)
+
     def end(self, signal_number=signal.SIGINT):
         """Send a signal and return the exit code."""
         if self.is_alive():

@@ -28,7 +28,8 @@ LABELS = np.zeros((60, 80), np.uint8)  # road
 
 
 class Publisher:
-    def __init__(self):
+    def __init__(self, topic_name):
+        self.topic_name = topic_name
         self.messages = []
 
     def publish(self, message):
@@ -52,7 +53,7 @@ class Node:
         self.callbacks[topic] = callback
 
     def create_publisher(self, kind, topic, qos):
-        self.publishers[topic] = Publisher()
+        self.publishers[topic] = Publisher(topic)
         return self.publishers[topic]
 
     def destroy_subscription(self, subscription):

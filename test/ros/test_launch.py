@@ -13,7 +13,9 @@ from espnet_ros.config import names_where
 REPOSITORY = Path(__file__).resolve().parents[2]
 ESPNET = REPOSITORY / "launch" / "espnet.launch.py"
 REPLAY = REPOSITORY / "launch" / "replay.launch.py"
-NODE_ARGUMENTS = {"image", "camera_info", "namespace", "params_file", "rviz", "log_level", "build_only"}
+NODE_ARGUMENTS = {
+    "image", "camera_info", "namespace", "params_file", "rviz", "log_level", "build_only", "costmap_guard", "respawn",
+}  # fmt: skip
 
 
 def load(path, monkeypatch):
@@ -55,7 +57,7 @@ def node_parameters(node, context):
 
 def test_without_an_argument_the_file_sets_the_parameter(monkeypatch):
     entities, context = expand(ESPNET, monkeypatch)
-    (node,) = started(entities)
+    node, _guard = started(entities)
     file, given = node_parameters(node, context)
     assert Path(file) == REPOSITORY / "config" / "default.yaml"
     assert given == {"autostart": True, "use_sim_time": False}

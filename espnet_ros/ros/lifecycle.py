@@ -22,6 +22,14 @@ class RobustLifecycleNode(LifecycleNode):
         super().__init__(name, **arguments)
         self._survive_illegal_transitions()
 
+    def explain_start(self) -> None:
+        """Log how the node, which waits for a lifecycle manager, can be started by hand."""
+        name = self.get_fully_qualified_name()
+        self.get_logger().info(
+            f"unconfigured: waits for a lifecycle manager, or 'ros2 lifecycle set {name} configure', then 'activate'; "
+            "-p autostart:=true does both at start"
+        )
+
     def publish_health(self) -> None:
         """Publish the node's status. Called after each transition."""
 

@@ -134,6 +134,8 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
         self._worker.start()
         message_type, topic = self._input()
         self._subscription = self.create_subscription(message_type, topic, self.on_image, CAMERA_QOS)
+        camera_info = self.resolve_topic_name("camera_info")
+        self.get_logger().info(f"active: subscribed to {self._image_topic()}; for costmaps, to {camera_info}")
         self._bond.start(self._config.bond_heartbeat_period)
 
     def _deactivate(self) -> None:
@@ -334,6 +336,8 @@ def main(args: Optional[List[str]] = None) -> int:
     try:
         if node.get_parameter("autostart").value and not stop.is_received:
             node.autostart()
+        else:
+            node.explain_start()
         spin_until_stopped(node, stop)
     finally:
         node.release()  # while the context is valid, so that the cleared costmap is published

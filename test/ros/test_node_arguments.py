@@ -31,3 +31,6 @@ def test_a_start_that_asks_for_calibration_images_that_do_not_exist_says_so(star
     assert robot.set(calibration="") == ""
     assert robot.set(calibration="/nope") == "calibration '/nope': there is no such folder or bag"
     assert robot.change_state("configure")
+    assert "ros2 lifecycle set /calibrated/espnet configure" in node.log
+    assert robot.change_state("activate")
+    assert "active: subscribed to /calibrated/image; for costmaps, to /calibrated/camera_info" in node.log

@@ -28,7 +28,7 @@ from espnet_ros.ros.lifecycle import RobustLifecycleNode, StopSignals, spin_unti
 from espnet_ros.ros.log_folder import NO_LOG_FILES, find_log_problem
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.node_parameters import NodeParameters
-from espnet_ros.ros.parameters import TypedParameterNode, find_unknown, init_ros
+from espnet_ros.ros.parameters import TypedParameterNode, init_ros
 from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
 from espnet_ros.runtime.engine_exchange import EngineExchange, EngineState
 from espnet_ros.runtime.engine_parameters import changes_engine, check_change
@@ -62,9 +62,6 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
         self._has_news = self.create_guard_condition(self._apply_parameters)
         self._node_parameters = NodeParameters(self, self._check_change, self._has_news.trigger)
         self._config = self._node_parameters.read()
-        unknown = find_unknown(self)
-        if unknown:
-            self.get_logger().warning(f"ignored what was given at start: {unknown}")
         self._worker: Optional[ImageWorker] = None
         self._outputs: Optional[ImagePublishers] = None
         self._costmap: Optional[CostmapOutput] = None

@@ -36,6 +36,9 @@ class NodeParameters:
         self._is_own_change = False
         self._validated: List[List[Parameter]] = []
         parameters.declare(node)
+        unknown = parameters.find_unknown(node)
+        if unknown:
+            node.get_logger().warning(f"ignored what was given at start: {unknown}")
         node.add_on_set_parameters_callback(self._validate)
 
     def read(self) -> NodeConfig:

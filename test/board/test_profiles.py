@@ -146,7 +146,7 @@ def test_one_mode_needs_no_list():
     [
         ({"alpha": 4}, "alpha must be one of 3, 5, 8, is 4"),
         ({"alpha": True}, r"alpha must be of type int, is True \(bool\)"),
-        ({"alpha": None}, "alpha must be of type int, is None"),
+        ({"alpha": None}, "alpha must be of type int, has no value"),
         ({"precision": "fp8"}, "precision must be one of .*, is 'fp8'"),
         ({"input_height": 250}, "input_height must be a multiple of 8 pixel, is 250"),
         ({"max_rate": -1}, r"max_rate must be at least 0.0 Hz, is -1\.0"),

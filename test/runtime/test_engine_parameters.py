@@ -47,7 +47,7 @@ def test_only_some_changes_take_another_engine():
     [
         (FAKE, {"alpha": 4}, ParameterError, "alpha must be one of 3, 5, 8, is 4"),
         (FAKE, {"alpha": "3"}, ParameterError, r"alpha must be of type int, is '3' \(str\)"),
-        (FAKE, {"alpha": None}, ParameterError, "alpha must be of type int, is None"),
+        (FAKE, {"alpha": None}, ParameterError, "alpha must be of type int, has no value"),
         (FAKE, {"max_rate": -1.0}, ParameterError, "max_rate must be at least 0.0 Hz, is -1.0"),
         (FAKE, {"max_rate": float("nan")}, ParameterError, "max_rate must be a finite number, is nan"),
         (FAKE, {"input_height": 100}, ParameterError, "input_height must be a multiple of 8 pixel, is 100"),

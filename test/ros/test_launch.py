@@ -194,7 +194,7 @@ def test_without_rviz2_the_node_is_started_and_it_is_said(monkeypatch):
 
     monkeypatch.setattr(ament_index_python.packages, "get_package_prefix", find_nothing)
     entities, _context = expand(ESPNET, monkeypatch, rviz="true")
-    assert len(started(entities)) == 1
+    assert [each.node_executable for each in started(entities)] == ["espnet_node", "espnet_costmap_guard"]
     assert "LogInfo" in [type(entity).__name__ for entity in entities]
 
 
@@ -246,7 +246,9 @@ def test_a_replay_ends_with_its_player(monkeypatch, tmp_path, code):
     ],
 )
 def test_log_level_names_the_logger_of_the_node_in_its_namespace(monkeypatch, pushed, namespace, logger):
-    entities, context = expand(ESPNET, monkeypatch, ros_namespace=pushed, namespace=namespace, log_level="debug")
+    entities, context = expand(
+        ESPNET, monkeypatch, ros_namespace=pushed, namespace=namespace, log_level="debug", costmap_guard="false"
+    )
     from launch.utilities import perform_substitutions
 
     (node,) = started(entities)

@@ -108,7 +108,9 @@ def other_value(name, chance):
 
 def test_dump_load_and_dump_give_the_same_file_for_every_parameter(robot):
     chance = random.Random(17)
-    changed = {name for name in LIVE if robot.set(**{name: other_value(name, chance)}) == ""}
+    assert robot.set(governor="off", power_mode="") == ""  # both make the node change other parameters
+    names = [name for name in LIVE if name not in ("governor", "power_mode")]
+    changed = {name for name in names if robot.set(**{name: other_value(name, chance)}) == ""}
     assert len(changed) > len(LIVE) * 3 // 4
     assert robot.set(costmap_min_confidence=1e-5) == ""  # PyYAML writes 1.0e-05, which it reads back, and str() 1e-05
     first = dump(robot)

@@ -132,11 +132,12 @@ def cells(message):
 
 
 def at(message, x, y):
-    """Value of a grid at a place in its frame."""
+    """Value of a grid at a place in its frame; -1, as for what was not seen, outside of it."""
     origin = message.info.origin.position
     column = int((x - origin.x) // message.info.resolution)
     row = int((y - origin.y) // message.info.resolution)
-    return int(cells(message)[row, column])
+    inside = 0 <= row < message.info.height and 0 <= column < message.info.width
+    return int(cells(message)[row, column]) if inside else -1
 
 
 def car(message):

@@ -80,9 +80,9 @@ def _image_diagnostic(health: NodeHealth) -> DiagnosticStatus:
     status = DiagnosticStatus(name="images", level=DiagnosticStatus.OK, hardware_id=health.image_topic)
     if not health.is_active:
         status.message = "not active"
-    elif counts.silence > health.image_timeout:
+    elif health.silence_reason:
         status.level = DiagnosticStatus.WARN
-        status.message = f"no image on {health.image_topic} for {counts.silence:.1f} s"
+        status.message = f"no image on {health.image_topic} for {counts.silence:.1f} s: {health.silence_reason}"
     elif health.new_refusals:
         status.level = DiagnosticStatus.WARN
         status.message = f"{health.new_refusals} images refused: {health.last_refusal}"

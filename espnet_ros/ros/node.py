@@ -18,23 +18,22 @@ from sensor_msgs.msg import CompressedImage, Image
 from espnet_ros.config import NodeConfig
 from espnet_ros.engines.memory import share_free_memory
 from espnet_ros.errors import ParameterError, describe_error
-from espnet_ros.headers import clean_frame, stamp_nanoseconds
 from espnet_ros.ros.bond import Bond
 from espnet_ros.ros.cleared_costmap import HEARTBEAT_PERIOD
 from espnet_ros.ros.conversions import image_from_msg
 from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
+from espnet_ros.ros.image_input import ImageInput, image_topic
 from espnet_ros.ros.lifecycle import RobustLifecycleNode, StopSignals, spin_until_stopped
 from espnet_ros.ros.log_folder import NO_LOG_FILES, find_log_problem
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.node_parameters import NodeParameters
 from espnet_ros.ros.parameters import TypedParameterNode, init_ros
-from espnet_ros.ros.publishers import CAMERA_QOS, ImagePublishers
+from espnet_ros.ros.publishers import ImagePublishers
 from espnet_ros.runtime.engine_exchange import EngineExchange, EngineState
 from espnet_ros.runtime.engine_parameters import changes_engine, check_change
 from espnet_ros.runtime.health import NodeHealth
 from espnet_ros.runtime.image_errors import ImageErrors
-from espnet_ros.runtime.image_gaps import ImageGaps
 from espnet_ros.runtime.image_worker import ENGINE_FAILED, NO_LISTENER, Dropped, EngineTime, ImageCounts, ImageWorker
 from espnet_ros.runtime.power_control import PowerControl
 from espnet_ros.runtime.shared_memory import find_shared_memory_problem
@@ -65,9 +64,8 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
         self._worker: Optional[ImageWorker] = None
         self._outputs: Optional[ImagePublishers] = None
         self._costmap: Optional[CostmapOutput] = None
-        self._subscription: Optional[Any] = None
+        self._input: Optional[ImageInput] = None
         self._image_errors = ImageErrors()
-        self._image_gaps = ImageGaps()
         self._health = HealthPublisher(self, self._describe_health)
         self._engine = EngineExchange(self._notice_engine_change)
         self._bond = Bond(self)
@@ -127,19 +125,17 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
             self._process_image, self._warn_of_image_error, self._config.max_rate, answered=self._power.add_image
         )
         self._image_errors = ImageErrors()
-        self._image_gaps = ImageGaps()
         self._worker.start()
-        message_type, topic = self._input()
-        self._subscription = self.create_subscription(message_type, topic, self.on_image, CAMERA_QOS)
+        self._input = ImageInput(self, self._config.image_transport, self._worker.offer)
         camera_info = self.resolve_topic_name("camera_info")
         self.get_logger().info(f"active: subscribed to {self._image_topic()}; for costmaps, to {camera_info}")
         self._bond.start(self._config.bond_heartbeat_period)
 
     def _deactivate(self) -> None:
         self._bond.stop()
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
+        if self._input is not None:
+            self._input.close()
+            self._input = None
         if self._worker is not None:
             self._worker.stop(_JOIN_TIMEOUT)
         self._power.deactivate()
@@ -165,20 +161,8 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
 
     # Images
 
-    def on_image(self, message: Union[Image, CompressedImage]) -> None:
-        """Hand the newest image to the worker. What is published carries the frame as tf2 knows it."""
-        message.header.frame_id = clean_frame(message.header.frame_id)
-        if self._worker is not None:
-            self._image_gaps.add(stamp_nanoseconds(message.header))
-            self._worker.offer(message)
-
-    def _input(self) -> Any:
-        if self._config.image_transport == "compressed":
-            return CompressedImage, "image/compressed"
-        return Image, "image"
-
     def _image_topic(self) -> str:
-        return str(self.resolve_topic_name(self._input()[1]))
+        return image_topic(self, self._config.image_transport)
 
     def _process_image(self, message: Union[Image, CompressedImage]) -> Union[EngineTime, Dropped]:
         """Segment one image and publish the results. Runs in the worker's thread.
@@ -291,16 +275,17 @@ class EspnetNode(TypedParameterNode, RobustLifecycleNode):
         self._health.publish()
 
     def _describe_health(self) -> NodeHealth:
-        timeout = self._config.image_timeout
+        timeout, images = self._config.image_timeout, self._input
+        counts = ImageCounts() if self._worker is None else self._worker.counts(stale_after=timeout)
         return NodeHealth(
             report=self._engine.report(),
-            is_active=self._subscription is not None,
-            counts=ImageCounts() if self._worker is None else self._worker.counts(stale_after=timeout),
+            is_active=images is not None,
+            counts=counts,
             last_refusal=self._image_errors.last_refusal,
             last_failure=self._image_errors.last_failure,
             image_topic=self._image_topic(),
-            image_timeout=timeout,
-            missing_share=self._image_gaps.missing_share(),
+            silence_reason="" if images is None else images.explain_silence(counts.silence, timeout),
+            missing_share=0.0 if images is None else images.missing_share(),
             transport_problem=self._transport_problem,
             costmap=None if self._costmap is None else self._costmap.health(),
             power=self._power.report(self._config),

@@ -46,9 +46,9 @@ class NodeHealth(NamedTuple):
         last_refusal: message of the last image that could not be used.
         last_failure: message of the last engine failure.
         image_topic: full name of the input topic.
+        silence_reason: why no image has come for image_timeout; "" if one has.
         missing_share: share of the camera's images that do not arrive, from 0 to 1; 0 if it is unknown.
         transport_problem: why images may not arrive; "" if nothing is known.
-        image_timeout: seconds without an image after which to warn.
         costmap: status of the costmap; None before the node is configured.
         power: status of power mode, telemetry and governor.
         waits_for_clock: whether the node follows simulated time, but no /clock has come.
@@ -61,7 +61,7 @@ class NodeHealth(NamedTuple):
     last_refusal: str
     last_failure: str
     image_topic: str
-    image_timeout: float
+    silence_reason: str = ""
     missing_share: float = 0.0
     transport_problem: str = ""
     costmap: Optional[CostmapHealth] = None

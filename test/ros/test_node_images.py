@@ -9,7 +9,7 @@ from array import array
 from diagnostic_msgs.msg import DiagnosticStatus
 from image_messages import damaged, encode
 from robot import CAMERA, make_image, to_array
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from waiting import wait_until
 
 from espnet_ros.classes import load_class_table
@@ -121,12 +121,22 @@ def test_an_image_nobody_waits_for_is_dropped_and_costs_nothing(robot, label_ima
     assert after.answered == before.answered
 
 
-def test_silence_is_warned_about(robot):
-    def warning():
-        status, _ = robot.diagnostic("images")
-        return status.level == DiagnosticStatus.WARN and "no image on /image for" in status.message
+def test_silence_is_warned_about_with_its_reason_and_logged_once(start_node, make_robot):
+    node = start_node({}, namespace="silent")
+    robot = make_robot("silent")
+    other = robot.node.create_publisher(Image, "another_camera/image_raw", CAMERA)
 
-    wait_until(warning, "a warning of silence")
+    def wait_for_warning(*texts):
+        def warns():
+            status, _ = robot.diagnostic("images") or (DiagnosticStatus(), {})
+            return status.level == DiagnosticStatus.WARN and all(text in status.message for text in texts)
+
+        wait_until(warns, f"a warning with {texts}")
+
+    wait_for_warning("no image on /silent/image for", "nobody publishes it; images are on ", other.topic_name)
+    robot.ask(make_image(), [robot.listen("label_image")])
+    wait_for_warning("no image on /silent/image for", "its publisher sends nothing")
+    assert node.log.count("no image on /silent/image for") == 2
 
 
 def test_every_image_is_accounted_for(robot):

@@ -1,48 +1,12 @@
 """The node with poses from tf, over DDS, while time starts again. tf2's buffer is the stand-in of tf2_buffer.py."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from geometry_msgs.msg import TransformStamped
-from robot import LATCHED
-from scene import mount
-from vehicle import KEEPING, MINUTE, Drive, Vehicle, has_car
+from tf_vehicle import PARAMETERS, TfVehicle, tf_environment
+from vehicle import MINUTE, Drive, has_car
 from waiting import wait_until
-
-from espnet_ros.costmap.pose import quaternion_of
-
-HERE = Path(__file__).parent
-
-
-def _transform(parent, child, stamp, translation, rotation):
-    message = TransformStamped(child_frame_id=child)
-    message.header.frame_id = parent
-    message.header.stamp.sec, message.header.stamp.nanosec = stamp // 10**9, stamp % 10**9
-    place, turn = message.transform.translation, message.transform.rotation
-    place.x, place.y, place.z = map(float, translation)
-    turn.x, turn.y, turn.z, turn.w = map(float, rotation)
-    return message
-
-
-class TfVehicle(Vehicle):
-    """Broadcasts odom to base_link instead of odometry, and the camera's mount once."""
-
-    pose_topic = TransformStamped, "/tf"
-
-    def __init__(self, robot):
-        super().__init__(robot)
-        self._static = robot.node.create_publisher(TransformStamped, "/tf_static", LATCHED)
-        pose = mount(1.4, 10.0)
-        self._static.publish(
-            _transform("/base_link", "/camera_optical_frame", 1, pose[:3, 3], quaternion_of(pose[:3, :3]))
-        )
-
-    def send_odometry(self, stamp):
-        self._poses.publish(_transform("/odom", "/base_link", stamp, (self.x, self.y, 0.0), (0, 0, 0, 1)))
 
 
 @pytest.fixture(params=["humble", "jazzy"])
@@ -52,10 +16,7 @@ def namespace(request):
 
 @pytest.fixture
 def node(namespace, start_node):
-    paths = [str(HERE / "tf2_path"), str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    environment = {"TF_DISTRO": namespace, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    parameters = {**KEEPING, "pose_source": "tf", "pose_tolerance": 10.0}
-    node = start_node(parameters, namespace=namespace, environment=environment)
+    node = start_node({**PARAMETERS, "pose_tolerance": 10.0}, namespace, environment=tf_environment(namespace))
     yield node
     node.end()
 

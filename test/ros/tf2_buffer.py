@@ -1,8 +1,8 @@
 """A stand-in for tf2_ros.Buffer, which no package registry has, with the arithmetic of its sources.
 
 Read from ros2/geometry2: tf2/src/cache.cpp, static_cache.cpp and buffer_core.cpp, and tf2_ros_py/tf2_ros/buffer.py.
-Humble is 0.25.8, Jazzy 0.36.4. What differs between them for a buffer that is made without a node: Jazzy has three
-subclasses of ExtrapolationException. (With a node, Jazzy's clears itself when the node's clock goes back.)
+Humble is 0.25.8, Jazzy 0.36.4. What differs between them: Jazzy has three subclasses of ExtrapolationException, and its
+buffer clears itself when its clock goes back by a second: the node's, if it was made with one, else the system's.
 ``static_survives=False`` is no release: it is a buffer whose clear() forgets static transforms as well.
 """
 
@@ -10,6 +10,8 @@ import threading
 import time as wall
 
 import numpy as np
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
 
 CACHE_TIME = 10_000_000_000  # ns; tf2's default
 
@@ -123,6 +125,13 @@ class Buffer:
         self._frames = {}
         self._static_survives = static_survives
         self._mutex = threading.Lock()
+        if node is not None and distro == "jazzy":
+            self.follow_clock(node)
+
+    def follow_clock(self, node):
+        """Clear whenever the node's clock goes back."""
+        threshold = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
+        self._jump = node.get_clock().create_jump_callback(threshold, post_callback=lambda jump: self.clear())
 
     def set_transform(self, transform, authority):
         self._insert(transform, False)

@@ -1,6 +1,7 @@
 """tf2_ros for a node in a process of its own: its buffer is the stand-in, its messages are single TransformStamped.
 
-No package registry has tf2_msgs either. TF_DISTRO names the distribution.
+No package registry has tf2_msgs either. TF_DISTRO names the distribution. "jazzy_with_node" is a buffer of Jazzy that
+follows the node's clock although it was made without the node: it clears itself, unasked.
 """
 
 import os
@@ -10,17 +11,21 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 TransformException = tf2_buffer.TransformException
+_buffers = []
 
 
 class Buffer(tf2_buffer.Buffer):
     def __init__(self, cache_time=None, node=None):
-        super().__init__(cache_time, node, distro=os.environ["TF_DISTRO"])
+        super().__init__(cache_time, node, distro=os.environ["TF_DISTRO"].split("_")[0])
+        _buffers.append(self)
 
 
 class TransformListener:
     def __init__(self, buffer, node):
         self.buffer = buffer
         self.node = node
+        if os.environ["TF_DISTRO"] == "jazzy_with_node":
+            _buffers[-1].follow_clock(node)
         static = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.tf_sub = node.create_subscription(TransformStamped, "/tf", self.callback, 100)
         self.tf_static_sub = node.create_subscription(TransformStamped, "/tf_static", self.static_callback, static)

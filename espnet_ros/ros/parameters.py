@@ -23,6 +23,7 @@ from espnet_ros.config import (
     suggest_name,
 )
 from espnet_ros.errors import ParameterError, one_line
+from espnet_ros.ros.log_folder import log_arguments
 
 _USAGE = "the node takes ROS arguments only, such as --ros-args -p alpha:=3 -r image:=/camera/image_raw"
 NAMES = names_where(lambda rule: True)
@@ -33,7 +34,7 @@ _SOURCE_LINE = re.compile(r" ?,? at \S+\.c(pp)?:\d+")
 
 
 def init_ros(arguments: List[str]) -> None:
-    """Initialise rclpy without its signal handlers.
+    """Initialise rclpy without its signal handlers, and without log files where these cannot be written.
 
     Args:
         arguments: the program's name, then only arguments of ROS.
@@ -42,7 +43,7 @@ def init_ros(arguments: List[str]) -> None:
         ParameterError: ROS refuses the arguments, or a parameter file among them, or one is not for ROS.
     """
     try:
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=[*arguments, *log_arguments()], signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # RCLError has no public module
         reason = _SOURCE_LINE.sub("", one_line(error))
         raise ParameterError(f"ROS refuses the node's arguments: {reason}") from error

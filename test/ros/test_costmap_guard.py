@@ -146,3 +146,26 @@ def test_a_guard_that_is_stopped_right_after_the_kill_still_clears(guard, vehicl
     assert guard.end() == 0  # as a launch ends that fails with its node
     wait_until(lambda: not cells(vehicle.costmaps.last).any(), "a cleared grid")
     assert "Traceback" not in guard.log
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ROS_LOG_DIR": "/proc/x"},
+        {"ROS_LOG_DIR": "", "ROS_HOME": "", "HOME": ""},
+    ],
+    ids=["a log folder that cannot be written", "no home"],
+)
+def test_the_guard_starts_without_a_place_for_log_files(tmp_path, make_robot, environment):
+    space = "without_log_files"
+    program = ("-m", "espnet_ros.ros.costmap_guard")
+    guard = NodeProcess(tmp_path / "log.txt", {}, space, environment, program)
+    node = make_robot(space).node
+    try:
+        wait_until(
+            lambda: node.count_subscribers(f"/{space}/espnet/costmap_heartbeat") or not guard.is_alive(),
+            "the guard listens",
+        )
+    finally:
+        assert guard.end() == 0, guard.log
+    assert "Traceback" not in guard.log

@@ -2,6 +2,7 @@ import os
 
 import pytest
 import yaml
+from odd_yaml import BOMB, NOT_YAML
 
 from espnet_ros.classes import load_class_table, parse_class_table
 from espnet_ros.errors import MAX_LENGTH, ClassTableError
@@ -118,18 +119,10 @@ def test_ground_keys_that_break_a_rule_are_refused(rows, reason):
     assert reason in str(caught.value)
 
 
-BOMB = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "".join(
-    f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij")
-)
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\xff\xfe\x00abc", "mine.yaml: 'utf-8' codec can't decode byte 0xff"),
-        (b"a: {\nb: [", "is not YAML: while parsing a flow node"),
-        (b"classes: [2024-13-45]", "is not YAML: month must be in 1..12"),
-        (b"[" * 3000, "is not YAML: it is nested too deep"),
+        *NOT_YAML,
         (f"{BOMB}classes: [*j]".encode(), "entry 0: must be a mapping with id, name and color, is [[["),
         (b'classes: [{id: 0, name: "r\\e[1m\\nx", color: 3}]', "entry 0 ('r x'): color must be three integers 0..255"),
         (b"classes: [road, other]", "entry 0: must be a mapping with id, name and color, is 'road'"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
-
-import yaml
 
 from espnet_ros.board.profiles import BUILT_IN, NODE_PARAMETERS, PowerProfile
 from espnet_ros.config import check_value, default_of
 from espnet_ros.errors import ParameterError, PowerError
 from espnet_ros.resources import expand_user, share_folder
+from espnet_ros.yaml_files import read_yaml
 
 SHIPPED_FILES = ("tx2_max_q.yaml", "tx2_max_p.yaml", "power_modes.yaml")
 KEYS = ("board_modes", *NODE_PARAMETERS, "jetson_clocks")
@@ -41,11 +41,9 @@ def load_profiles(path: Path) -> Dict[str, PowerProfile]:
         PowerError: the file cannot be read, is not YAML or breaks a rule.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PowerError(f"power profiles: cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PowerError(f"power profiles {path} is not YAML: {error}") from error
+        document = read_yaml(path)
+    except ValueError as error:
+        raise PowerError(f"power profiles: {error}") from error
     return parse_profiles(document, str(path))
 
 
@@ -69,17 +67,18 @@ def parse_profiles(document: Any, origin: str) -> Dict[str, PowerProfile]:
 
 def _parse_profile(name: Any, entry: Any, where: str, origin: str) -> PowerProfile:
     if not isinstance(name, str) or not name.strip() or name.strip().isdecimal():
-        raise PowerError(f"{where}: a profile's name must be a non-empty string that is not a number, is {name!r}")
+        found = reprlib.repr(name)
+        raise PowerError(f"{where}: a profile's name must be a non-empty string that is not a number, is {found}")
     where = f"{where}, profile '{name}'"
     if not isinstance(entry, Mapping) or not entry:
-        raise PowerError(f"{where}: must be a mapping with at least one of {', '.join(KEYS)}, is {entry!r}")
+        raise PowerError(f"{where}: must be a mapping with at least one of {', '.join(KEYS)}, is {reprlib.repr(entry)}")
     for key in entry:
         if key not in KEYS:
             raise PowerError(f"{where}: unknown key '{key}', must be one of {', '.join(KEYS)}")
     values = {key: _parse_value(key, entry[key], where) for key in NODE_PARAMETERS if key in entry}
     clocks = entry.get("jetson_clocks")
     if "jetson_clocks" in entry and not isinstance(clocks, bool):
-        raise PowerError(f"{where}: jetson_clocks must be true or false, is {clocks!r}")
+        raise PowerError(f"{where}: jetson_clocks must be true or false, is {reprlib.repr(clocks)}")
     modes = _parse_modes(entry["board_modes"], where) if "board_modes" in entry else ()
     return PowerProfile(name.strip(), modes, jetson_clocks=clocks, origin=origin, **values)
 
@@ -101,6 +100,7 @@ def _parse_modes(value: Any, where: str) -> Tuple[str, ...]:
         is_id = type(entry) is int and entry >= 0
         if not (is_name or is_id):
             raise PowerError(
-                f"{where}: board_modes must be the name or id of a mode, 'default', or a list of these, is {value!r}"
+                f"{where}: board_modes must be the name or id of a mode, 'default', or a list of these, "
+                f"is {reprlib.repr(value)}"
             )
     return tuple(str(entry).strip() for entry in entries)

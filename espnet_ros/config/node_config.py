@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from array import array
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -127,7 +128,8 @@ def check_type(name: str, value: Any) -> None:
     if value is None:
         raise ParameterError(f"{name} must be of type {expected.__name__}, has no value")
     if type(value) is not expected:
-        raise ParameterError(f"{name} must be of type {expected.__name__}, is {value!r} ({type(value).__name__})")
+        found = f"{reprlib.repr(value)} ({type(value).__name__})"
+        raise ParameterError(f"{name} must be of type {expected.__name__}, is {found}")
 
 
 def check_value(name: str, value: Any) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence, Tuple, Type, TypeVar, Union, cast, get_type_hints
 
@@ -17,6 +18,7 @@ from espnet_ros.errors import ParameterError
 from espnet_ros.resources import expand_user
 from espnet_ros.training.config import Augmentation, Source, TrainingConfig
 from espnet_ros.types import ImageSize
+from espnet_ros.yaml_files import read_yaml
 
 _Section = TypeVar("_Section")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -34,11 +36,9 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
         ParameterError: it cannot be read or a key breaks its rule; the message names the key, the rule and the value.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"training config {path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"training config {path}: is not YAML: {error}") from error
+        document = read_yaml(path)
+    except ValueError as error:
+        raise ParameterError(f"training config: {error}") from error
     for change in changes:
         _apply(document, change)
     return parse_config(document, path.resolve().parent)
@@ -88,14 +88,14 @@ def _apply(document: Any, change: str) -> None:
             place[int(keys[-1])] = value
         else:
             place[keys[-1]] = value
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise ParameterError(f"change '{change}': must be key=value with an existing key of the config file") from error
 
 
 def _section(kind: Type[_Section], document: Any, where: str) -> _Section:
     label = where or "training config"
     if not isinstance(document, Mapping):
-        raise ParameterError(f"{label} must be a mapping of keys, is {document!r}")
+        raise ParameterError(f"{label} must be a mapping of keys, is {reprlib.repr(document)}")
     hints = get_type_hints(kind)
     entries = {entry.name: entry for entry in dataclasses.fields(cast(Any, kind))}
     unknown = [str(key) for key in document if key not in entries]
@@ -125,11 +125,11 @@ def _value(hint: Any, value: Any, key: str, rule: Rule) -> Any:
 
 def _items(kinds: Tuple[Any, ...], value: Any, key: str, rule: Rule) -> Tuple[Any, ...]:
     if not isinstance(value, list):
-        raise ParameterError(f"{key} must be a list, is {value!r}")
+        raise ParameterError(f"{key} must be a list, is {reprlib.repr(value)}")
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(value) != len(kinds):
-        raise ParameterError(f"{key} must have {len(kinds)} entries, has {len(value)}: {value!r}")
+        raise ParameterError(f"{key} must have {len(kinds)} entries, has {len(value)}: {reprlib.repr(value)}")
     return tuple(_value(kind, item, f"{key}.{index}", rule) for index, (kind, item) in enumerate(zip(kinds, value)))
 
 
@@ -138,7 +138,7 @@ def _scalar(kind: Any, value: Any, key: str, rule: Rule) -> Any:
         value = float(value)
     if type(value) is not kind:
         hint = "; YAML reads 1e-3 as text; write 1.0e-3" if kind is float and isinstance(value, str) else ""
-        raise ParameterError(f"{key} must be of type {kind.__name__}, is {value!r}{hint}")
+        raise ParameterError(f"{key} must be of type {kind.__name__}, is {reprlib.repr(value)}{hint}")
     if rule.choices and value not in rule.choices:
         raise ParameterError(f"{key} must be one of {', '.join(map(str, rule.choices))}, is {value!r}")
     if kind is float and not math.isfinite(value):

@@ -1,5 +1,8 @@
+import os
+
 import pytest
 from fake_board.tx2 import CONF
+from odd_yaml import BOMB, NOT_YAML
 
 from espnet_ros.board.nvpmodel import Mode, ModeTable, parse_table
 from espnet_ros.board.profile_file import known_profiles, load_profiles, parse_profiles
@@ -183,6 +186,29 @@ def test_a_file_that_is_no_yaml_or_not_there_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     with pytest.raises(PowerError, match=r"cannot read .*mine\.yaml: No such file"):
         load_profiles(path)
-    path.write_text("profiles: [")
-    with pytest.raises(PowerError, match=r"mine\.yaml is not YAML"):
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        *NOT_YAML,
+        (f"{BOMB}profiles: {{patrol: *j}}".encode(), "profile 'patrol': must be a mapping with at least one of"),
+        (f"{BOMB}profiles: {{patrol: {{alpha: *j}}}}".encode(), "alpha must be of type int, is [[["),
+        (f"{BOMB}profiles: {{patrol: {{board_modes: *j}}}}".encode(), "or a list of these, is [[["),
+        (f"{BOMB}profiles: {{patrol: {{jetson_clocks: *j}}}}".encode(), "must be true or false, is [[["),
+        (b"profiles: {patrol: {max_rate: .nan}}", "max_rate must be a finite number, is nan"),
+    ],
+)
+def test_any_file_without_usable_profiles_is_refused_in_one_line(tmp_path, content, said):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PowerError) as refused:
         load_profiles(path)
+    assert said in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(PowerError, match=r"cannot read .*mine\.yaml: not a regular file"):
+        load_profiles(tmp_path / "mine.yaml")

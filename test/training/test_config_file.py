@@ -1,8 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
+import yaml
+from odd_yaml import BOMB, NOT_YAML
 
-from espnet_ros.errors import ParameterError
+from espnet_ros.errors import MAX_LENGTH, ParameterError
 from espnet_ros.training.config_file import as_document, parse_config, read_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -101,8 +104,50 @@ def test_the_configs_of_the_shipped_weights_are_valid(monkeypatch, alpha):
 
 
 def test_a_file_that_is_no_config_is_refused(tmp_path):
-    with pytest.raises(ParameterError, match="cannot be read: No such file"):
+    with pytest.raises(ParameterError, match=r"cannot read .*none\.yaml: No such file"):
         read_config(tmp_path / "none.yaml")
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(ParameterError, match="must be a mapping of keys"):
         read_config(tmp_path / "list.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        *NOT_YAML,
+        (b"[" * 90 + b"]" * 90, "training config must be a mapping of keys, is [[["),
+    ],
+)
+def test_any_file_that_is_no_config_is_refused_in_one_line(tmp_path, content, said):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(ParameterError) as refused:
+        read_config(tmp_path / "mine.yaml")
+    assert said in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("name", "name must be of type str, is [[["),
+        ("augmentation", "augmentation must be a mapping of keys, is [[["),
+        ("augmentation.scale", "augmentation.scale must have 2 entries, has 9: [[["),
+    ],
+)
+def test_a_value_that_would_take_gigabytes_as_text_is_shortened(document, tmp_path, path, said):
+    _set(document, path, yaml.safe_load(BOMB)["j"])
+    with pytest.raises(ParameterError) as refused:
+        parse_config(document, tmp_path)
+    assert said in str(refused.value)
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(ParameterError, match=r"cannot read .*mine\.yaml: not a regular file"):
+        read_config(tmp_path / "mine.yaml")
+
+
+def test_a_change_that_is_nested_too_deep_is_refused(config_file):
+    with pytest.raises(ParameterError, match="must be key=value") as refused:
+        read_config(config_file, ["name=" + "[" * 3000])
+    assert len(str(refused.value)) <= MAX_LENGTH

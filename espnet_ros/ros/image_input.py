@@ -12,6 +12,9 @@ from espnet_ros.ros.publishers import CAMERA_QOS
 from espnet_ros.runtime.image_gaps import ImageGaps
 from espnet_ros.runtime.image_silence import COMPRESSED_IMAGE, IMAGE, explain_silence
 
+_INPUTS = {"raw": (Image, IMAGE, "image"), "compressed": (CompressedImage, COMPRESSED_IMAGE, "image/compressed")}
+"""By image_transport: the message, the name of its type, and the topic before remapping."""
+
 
 def image_topic(node: Node, transport: str) -> str:
     """Return the full name of the topic that the images come on.
@@ -20,7 +23,7 @@ def image_topic(node: Node, transport: str) -> str:
         node: the node.
         transport: the parameter image_transport.
     """
-    return str(node.resolve_topic_name("image/compressed" if transport == "compressed" else "image"))
+    return str(node.resolve_topic_name(_INPUTS[transport][-1]))
 
 
 class ImageInput:
@@ -37,15 +40,9 @@ class ImageInput:
         self._offer = offer
         self._gaps = ImageGaps()
         self._was_silent = False
-        is_compressed = transport == "compressed"
-        self._type_name = COMPRESSED_IMAGE if is_compressed else IMAGE
         self._topic = image_topic(node, transport)
-        self._subscription = node.create_subscription(
-            CompressedImage if is_compressed else Image,
-            "image/compressed" if is_compressed else "image",
-            self._on_image,
-            CAMERA_QOS,
-        )
+        message_type, self._type_name, topic = _INPUTS[transport]
+        self._subscription = node.create_subscription(message_type, topic, self._on_image, CAMERA_QOS)
 
     def missing_share(self) -> float:
         """Return the share of the camera's images that do not arrive, from 0 to 1; 0 if it is unknown."""

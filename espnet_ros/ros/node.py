@@ -25,7 +25,7 @@ from espnet_ros.ros.costmap_output import CostmapOutput
 from espnet_ros.ros.health_publisher import HealthPublisher
 from espnet_ros.ros.image_input import ImageInput, image_topic
 from espnet_ros.ros.lifecycle import RobustLifecycleNode, StopSignals, spin_until_stopped
-from espnet_ros.ros.log_folder import NO_LOG_FILES, find_log_problem
+from espnet_ros.ros.log_folder import find_log_problem
 from espnet_ros.ros.log_handler import show_core_logs
 from espnet_ros.ros.node_parameters import NodeParameters
 from espnet_ros.ros.parameters import TypedParameterNode, init_ros
@@ -302,10 +302,9 @@ def main(args: Optional[List[str]] = None) -> int:
     share_free_memory()
     stop = StopSignals()
     transport_problem, log_problem = find_shared_memory_problem(), find_log_problem()
-    arguments = [*(sys.argv if args is None else args), *(NO_LOG_FILES if log_problem else ())]
     logger = rclpy.logging.get_logger("espnet")
     try:
-        init_ros(arguments)
+        init_ros(list(sys.argv if args is None else args))
         show_core_logs(logger)
         for problem in filter(None, (transport_problem, log_problem)):
             logger.warning(problem)
